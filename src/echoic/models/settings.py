@@ -1,0 +1,24 @@
+"""Options of the recurrent part of a model, the same for every task."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RecurrentSettings(BaseModel):
+    """Which cell, how many layers, which regularisation. Tasks subclass it to add and to change defaults."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+    cell: str = Field("LSTM", description="a cell of `echoic cells`")
+    layers: int = Field(1, ge=1, le=64, description="recurrent layers")
+    hidden_size: int = Field(128, ge=1, le=65536, description="features of the hidden state")
+    bidirectional: bool = Field(False, description="read each sequence in both directions")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout between layers")
+    locked_dropout: bool = Field(False, description="one dropout mask for all steps of a sequence (variational)")
+    weight_drop: float = Field(0.0, ge=0, lt=1, description="dropout on the recurrent weights")
+    zoneout: float = Field(0.0, ge=0, lt=1, description="probability that a unit keeps its previous state")
+    residual: bool = Field(False, description="add each layer's input to its output where the sizes agree")
+    layer_norm: bool = Field(False, description="normalise the input of each layer")
+    learn_initial_state: bool = Field(False, description="learn the state before the first step")
+    backend: str = Field("auto", description="reference, torch or auto")
