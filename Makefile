@@ -1,0 +1,40 @@
+# make demo   trains a forecaster and a character model on small real data and shows what comes out
+# make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= demo
+
+.PHONY: setup demo test test-all lint clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "echoic needs Python 3.11 or later; found " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch .venv/.ready
+
+demo: setup
+	$(BIN)/echoic train forecast examples/retail.csv --out $(DEMO)/retail --max-minutes 1.5 --overwrite
+	$(BIN)/echoic predict $(DEMO)/retail examples/retail.csv --out $(DEMO)/forecasts.csv
+	head -n 4 $(DEMO)/forecasts.csv
+	$(BIN)/echoic train generate examples/shakespeare.txt.gz --out $(DEMO)/shakespeare --max-minutes 1 --overwrite
+	$(BIN)/echoic generate $(DEMO)/shakespeare --prompt 'ROMEO:' --length 400
+	@echo "Open $(DEMO)/retail/report.html and $(DEMO)/shakespeare/report.html in a browser."
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow' -q
+
+test-all: setup
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv $(DEMO)
