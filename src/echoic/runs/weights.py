@@ -20,7 +20,7 @@ HEADER_LIMIT = 100 * 2**20  # bytes, as in the safetensors format itself
 
 def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write named arrays to one file, whole or not at all."""
-    atomic_write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in weights.items()}))
+    atomic_write_bytes(path, save({name: np.asarray(array, order="C") for name, array in weights.items()}))
 
 
 def read_weights(path: Path, expected: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, np.ndarray]:
