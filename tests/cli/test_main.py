@@ -1,0 +1,80 @@
+"""The command line's frame: help, version, exit codes, where words go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from echoic import __version__
+from echoic.cli import main as frame
+from echoic.cli.main import VERBS, main
+
+
+def test_help_names_every_verb(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(verb in printed for verb in VERBS)
+
+
+def test_no_arguments_is_an_error_with_the_usage(capsys):
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert "--" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_gets_a_hint(capsys):
+    assert main(["trian"]) == 2
+    captured = capsys.readouterr()
+    assert '"train"' in captured.err
+    assert captured.out == ""
+
+
+def test_an_unknown_option_exits_with_2(capsys):
+    assert main(["cells", "--hiden-size", "3"]) == 2
+
+
+def test_errors_in_json(capsys):
+    assert main(["evaluate", "/nonexistent/run", "/nonexistent/data", "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 2
+    assert "/nonexistent/run" in document["error"]
+
+
+def test_a_fault_of_ours_exits_with_1_and_shows_where(capsys, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("deep inside")
+
+    monkeypatch.setattr(frame, "_run", broken)
+    assert main(["cells"]) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert "deep inside" in message
+
+
+def test_debug_shows_the_traceback_of_a_user_error(capsys):
+    assert main(["evaluate", "/nonexistent/run", "/nonexistent/data", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["cells", "doctor"])
+def test_json_of_the_verbs_without_a_run(verb, capsys):
+    assert main([verb, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_help_loads_no_framework():
+    program = "import sys; from echoic.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

@@ -1,0 +1,73 @@
+"""The smallest data on which each task can be trained, for tests of what all tasks share.
+
+A new task needs one entry in ``TINY``; the conformance tests fail by name until it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+QUICK = ("--epochs", "2", "--hidden-size", "5", "--batch-size", "16", "--layers", "2", "--seed", "3")
+
+
+class Tiny(NamedTuple):
+    """A data set of one task.
+
+    write: makes the training file in a folder and returns it.
+    options: command-line options besides ``QUICK``.
+    wrong: a data file's content that the task must refuse, and a word its message must hold.
+    """
+
+    write: Callable[[Path], Path]
+    options: tuple[str, ...]
+    wrong: tuple[str, str]
+
+
+def _sales(folder: Path) -> Path:
+    generator = np.random.default_rng(5)
+    rows = ["day,shop,units"]
+    for shop in ("north", "south", "west"):
+        level = generator.uniform(20, 60)
+        for day in range(90):
+            units = level + 8 * np.sin(2 * np.pi * day / 7) + generator.normal(0, 1.5)
+            rows.append(f"{np.datetime64('2024-01-01') + day},{shop},{units:.3f}")
+    path = folder / "sales.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def _verses(folder: Path) -> Path:
+    generator = np.random.default_rng(6)
+    words = "the sea a wind of night calls over grey stones and she listens".split()
+    lines = [" ".join(generator.choice(words, size=6)) for _ in range(160)]
+    path = folder / "verses.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _reviews(folder: Path) -> Path:
+    generator = np.random.default_rng(7)
+    good, bad = "lovely bright kind warm".split(), "dull cold rude broken".split()
+    rows = ["review,verdict"]
+    for row in range(90):
+        positive = row % 2 == 0
+        words = generator.choice(good if positive else bad, size=3).tolist()
+        words += generator.choice("the room was a staff and very".split(), size=4).tolist()
+        generator.shuffle(words)
+        rows.append(f"{' '.join(words)},{'good' if positive else 'bad'}")
+    path = folder / "reviews.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+TINY = {
+    "forecast": Tiny(
+        _sales, ("--horizon", "4", "--lookback", "14"), ("day,units\n2024-01-01,3\n2024-01-02,many\n2024-01-03,4\n", "many")
+    ),
+    "generate": Tiny(_verses, (), ("", "empty")),
+    "classify": Tiny(_reviews, (), ("review,verdict\nfine,good\nnice,good\nlovely,good\n", "good")),
+}
