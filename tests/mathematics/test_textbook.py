@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from tests.mathematics import textbook
 from tests.mathematics.problems import Problem, random_problem
 
@@ -25,7 +24,9 @@ NETWORKS: dict[str, tuple[Callable[..., textbook.Result], dict[str, object], dic
 }
 
 
-def central_difference(total: Callable[[Problem], float], problem: Problem, name: str, step: float = 1e-6) -> np.ndarray:
+def central_difference(
+    total: Callable[[Problem], float], problem: Problem, name: str, step: float = 1e-6
+) -> np.ndarray:
     values = problem.values()[name]
     slopes = np.zeros_like(values)
     for index in np.ndindex(values.shape):

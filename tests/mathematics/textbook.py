@@ -1,9 +1,9 @@
 """NumPy transcription of docs/mathematics.md: the same formulas under the same names, one sequence at a time.
 
-Every network is a function ``name(p, x, start, loss)``: ``p`` holds the parameters by name, ``x`` is [T, I], ``start`` the
-state before the first step, and ``loss(t, a_y)`` (or ``loss(t, y)`` for Jordan) gives the loss of a step and its gradient.
-Each returns the total loss, the outputs h (or y), [T, *], and the gradients by name: those of ``p``, "x" and those of ``start``.
-Weights of the output layer are W_hy and b_y.
+Every network is a function ``name(p, x, start, loss)``: ``p`` holds the parameters by name, ``x`` is [T, I], ``start``
+the state before the first step, and ``loss(t, a_y)`` (for Jordan ``loss(t, y)``) gives the loss of a step and its
+gradient. Each returns the total loss, the outputs h (for Jordan y), [T, *], and the gradients by name: those of ``p``,
+"x" and those of ``start``. Weights of the output layer are W_hy and b_y.
 """
 
 from __future__ import annotations

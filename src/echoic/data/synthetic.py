@@ -59,7 +59,7 @@ def copy_problem(count: int, delay: int, generator: torch.Generator, length: int
 
 @dataclass
 class AddingBatches:
-    """Batches (see ``training.contract.Batches``) of the adding problem: new sequences at every step, fixed by the seed.
+    """Batches (see ``training.contract.Batches``) of the adding problem: always new sequences, fixed by the seed.
 
     Args:
         count: batches in an epoch.

@@ -48,7 +48,7 @@ class MaxPooling(nn.Module):
 
     def forward(self, outputs: Tensor, final: Tensor, lengths: Tensor | None = None) -> Tensor:
         if outputs.shape[1] == 0:
-            return torch.zeros_like(outputs.sum(dim=1))
+            return outputs.sum(dim=1)  # zeros: amax has no value for no steps
         inside = _inside(outputs, lengths)
         largest = torch.where(inside, outputs, -torch.inf).amax(dim=1)
         return torch.where(inside.any(dim=1), largest, 0)
