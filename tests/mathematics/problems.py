@@ -50,7 +50,7 @@ def random_problem(
     }
     parameters = shapes[network] | {"W_hy": (OUTPUT, recurrent), "b_y": (OUTPUT,)}
     if peephole:
-        parameters |= dict.fromkeys(("p_i", "p_o") if coupled else ("p_i", "p_f", "p_o"), (HIDDEN,))
+        parameters |= dict.fromkeys(("p_f", "p_o") if coupled else ("p_i", "p_f", "p_o"), (HIDDEN,))
     if projection:
         parameters |= {"P": (projection, HIDDEN)}
     starts = {"elman": {"h_0": HIDDEN}, "jordan": {"y_0": OUTPUT}, "gru": {"h_0": HIDDEN}}

@@ -138,19 +138,19 @@ def jordan(p: Mapping[str, Array], x: Array, start: Mapping[str, Array], loss: S
 
 
 def lstm(p: Mapping[str, Array], x: Array, start: Mapping[str, Array], loss: StepLoss, coupled: bool = False) -> Result:
-    """Parameters W, U, b_ih, b_hh in blocks i f g o (i g o when coupled: f = 1 - i); optionally peepholes p_i, p_f, p_o
+    """Parameters W, U, b_ih, b_hh in blocks i f g o (f g o when coupled: i = 1 - f); optionally peepholes p_i, p_f, p_o
     and a projection P; start h_0, c_0."""
     T, H = len(x), len(start["c_0"])
     zero = np.zeros(H)
     p_i, p_f, p_o = (p.get(name, zero) for name in ("p_i", "p_f", "p_o"))
     P = p.get("P", np.eye(H))
-    blocks = ("i", "g", "o") if coupled else ("i", "f", "g", "o")
+    blocks = ("f", "g", "o") if coupled else ("i", "f", "g", "o")
     h, c, m = [start["h_0"]], [start["c_0"]], []
     i, f, g, o = [], [], [], []
     for t in range(T):
         a = dict(zip(blocks, np.split(p["W"] @ x[t] + p["b_ih"] + p["U"] @ h[t] + p["b_hh"], len(blocks)), strict=True))
-        i.append(sigmoid(a["i"] + p_i * c[t]))
-        f.append(1 - i[t] if coupled else sigmoid(a["f"] + p_f * c[t]))
+        f.append(sigmoid(a["f"] + p_f * c[t]))
+        i.append(1 - f[t] if coupled else sigmoid(a["i"] + p_i * c[t]))
         g.append(np.tanh(a["g"]))
         c.append(f[t] * c[t] + i[t] * g[t])
         o.append(sigmoid(a["o"] + p_o * c[t + 1]))
@@ -164,19 +164,19 @@ def lstm(p: Mapping[str, Array], x: Array, start: Mapping[str, Array], loss: Ste
     c_bar, f_next = zero, zero
     for t in reversed(range(T)):
         later = dict(zip(blocks, np.split(delta[t + 1], len(blocks)), strict=True))
-        peeped = p_i * later["i"] + p_f * later.get("f", zero)
+        peeped = p_i * later.get("i", zero) + p_f * later["f"]
         h_bars[t] = p["W_hy"].T @ delta_y[t] + p["U"].T @ delta[t + 1]
         m_bar = P.T @ h_bars[t]
         d = {"o": m_bar * np.tanh(c[t]) * o[t] * (1 - o[t])}
         c_bar = m_bar * o[t] * (1 - np.tanh(c[t]) ** 2) + c_bar * f_next + p_o * d["o"] + peeped
-        d["i"] = c_bar * (g[t] - c_before[t] if coupled else g[t]) * i[t] * (1 - i[t])
-        d["f"] = c_bar * c_before[t] * f[t] * (1 - f[t])
+        d["i"] = c_bar * g[t] * i[t] * (1 - i[t])
+        d["f"] = c_bar * (c_before[t] - g[t] if coupled else c_before[t]) * f[t] * (1 - f[t])
         d["g"] = c_bar * i[t] * (1 - g[t] ** 2)
         delta[t] = np.concatenate([d[block] for block in blocks])
         f_next = f[t]
     delta.pop()
     by_gate = dict(zip(blocks, np.moveaxis(np.array(delta).reshape(T, len(blocks), H), 1, 0), strict=True))
-    delta_i, delta_f, delta_o = by_gate["i"], by_gate.get("f", np.zeros((T, H))), by_gate["o"]
+    delta_i, delta_f, delta_o = by_gate.get("i", np.zeros((T, H))), by_gate["f"], by_gate["o"]
     gradients |= {
         "W": sum_outer(delta, x),
         "U": sum_outer(delta, h_before),
