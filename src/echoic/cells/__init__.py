@@ -1,0 +1,56 @@
+"""Cells: one file each, one line below each."""
+
+from __future__ import annotations
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+from echoic.cells.base import Cell, observed, observing
+from echoic.cells.elman import Elman, ElmanState
+from echoic.cells.gru import GRU, GRUState
+from echoic.cells.jordan import Jordan, JordanState
+from echoic.cells.lstm import LSTM, LSTMState
+from echoic.errors import OptionError
+
+REGISTERED: tuple[type[Cell], ...] = (
+    Elman,
+    Jordan,
+    LSTM,
+    GRU,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Elman",
+    "ElmanState",
+    "GRUState",
+    "Jordan",
+    "JordanState",
+    "LSTMState",
+    "build_cell",
+    "observed",
+    "observing",
+    "registered_cells",
+]
+
+
+def registered_cells() -> dict[str, type[Cell]]:
+    """Every cell by its name."""
+    return {cell.__name__: cell for cell in REGISTERED}
+
+
+def build_cell(name: str, input_size: int, hidden_size: int, **options: Any) -> Cell:
+    """A new cell by name. Raises OptionError for a name or an option that does not exist."""
+    cells = registered_cells()
+    if name not in cells:
+        near = get_close_matches(name, cells, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise OptionError(f'cell: found "{name}", expected one of {", ".join(cells)}.{hint}')
+    known = list(inspect.signature(cells[name]).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise OptionError(f'{name}: there is no option "{option}"; its options are {", ".join(known) or "none"}.')
+    return cells[name](input_size, hidden_size, **options)
