@@ -1,0 +1,73 @@
+"""Which backend runs a call: the one asked for, or the fastest that is right."""
+
+from __future__ import annotations
+
+from echoic import notices
+from echoic.cells import Cell
+from echoic.engine.call import Backend, Call
+from echoic.engine.reference import Reference
+from echoic.engine.torch_fused import TorchFused
+from echoic.errors import BackendError
+
+# Fastest first. The native engine will be a line here.
+BACKENDS: tuple[Backend, ...] = (TorchFused(), Reference())
+NAMES = ("auto", *(backend.name for backend in BACKENDS))
+
+_said: set[str] = set()
+
+
+def check_backend_name(name: str) -> None:
+    """Raise BackendError unless a backend has that name."""
+    if name not in NAMES:
+        raise BackendError(f'backend: found "{name}", expected one of {", ".join(NAMES)}.')
+
+
+def choose(name: str, cell: Cell, call: Call) -> Backend:
+    """The backend for a call.
+
+    Raises BackendError if a backend is asked for by name and cannot run the call, with the reason.
+    """
+    check_backend_name(name)
+    if name == "auto":
+        backend, refusals = fastest(cell, call)
+        if refusals and call.inputs.shape[0] > 1:
+            _say_once(cell, backend, refusals)
+        return backend
+    backend = next(b for b in BACKENDS if b.name == name)
+    reason = backend.refusal(cell, call)
+    if reason is not None:
+        raise BackendError(f"backend {name!r} cannot run this: {reason}. Choose another, or auto.")
+    return backend
+
+
+def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
+    """The first backend that can run the call, and why each before it cannot."""
+    refusals = []
+    for backend in BACKENDS:
+        reason = backend.refusal(cell, call)
+        if reason is None:
+            return backend, refusals
+        refusals.append(reason)
+    raise AssertionError("the reference backend refuses nothing")
+
+
+def explain(name: str, cell: Cell, call: Call) -> str:
+    """One line: which backend runs the call, and why not a faster one."""
+    if name != "auto":
+        return f"{choose(name, cell, call).name}, as asked"
+    backend, refusals = fastest(cell, call)
+    return backend.name + (f" ({'; '.join(refusals)})" if refusals else "")
+
+
+def describe_backends() -> dict[str, str]:
+    """Each backend with what it is."""
+    return {backend.name: (type(backend).__doc__ or "").strip() for backend in BACKENDS}
+
+
+def _say_once(cell: Cell, backend: Backend, refusals: list[str]) -> None:
+    if "observed" in refusals[0]:
+        return  # whoever observes asked for it
+    text = f"{type(cell).__name__} runs step by step on backend {backend.name!r}, which is slow: {'; '.join(refusals)}."
+    if text not in _said:
+        _said.add(text)
+        notices.notice(text)

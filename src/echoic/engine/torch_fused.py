@@ -1,0 +1,126 @@
+"""PyTorch's own kernels (cuDNN, oneDNN) for cells that are exactly theirs.
+
+Unequal lengths go without packed sequences, which leave the fast kernels on CPUs: what runs past a row's end is
+discarded, a reversed row is flipped within its own length, and an LSTM's cell state is held past the end by an extra
+input that opens the forget gate and shuts the input gate fully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from echoic.cells import GRU, LSTM, Cell, Elman, observing
+from echoic.engine.call import Call
+from echoic.engine.record import recording
+
+SATURATED = 1e4  # added to a gate's sum: its sigmoid is then 0 or 1 to the last bit, and its gradient 0
+
+
+class TorchFused:
+    """torch.nn's kernels for Elman (tanh, relu), LSTM (plain or projected) and GRU (reset after)."""
+
+    name = "torch"
+
+    def refusal(self, cell: Cell, call: Call) -> str | None:
+        kind = next((k for k in KERNELS if isinstance(cell, k)), None)
+        if kind is None or type(cell).update is not kind.update or type(cell).project is not kind.project:
+            return f"torch has no kernel for {type(cell).__name__}"
+        reason = DIFFERENCES[kind](cell)
+        if reason is not None:
+            return f"torch's {kind.__name__} kernel has no {reason}"
+        if call.reset is not None:
+            return "torch's kernels cannot clear the state in the midst of a sequence"
+        if call.memory != "store":
+            return f"torch's kernels keep all gates; memory={call.memory!r} needs another backend"
+        if recording() is not None or observing():
+            return "the steps are being observed one by one"
+        if 0 in call.inputs.shape:
+            return f"torch's kernels refuse an empty batch ({list(call.inputs.shape)})"
+        return None
+
+    def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:
+        kernel = next(run for kind, run in KERNELS.items() if isinstance(cell, kind))
+        if call.lengths is None:
+            inputs = call.inputs.flip(0) if call.reverse else call.inputs
+            outputs, state = kernel(cell, inputs, call.state, None)
+            return (outputs.flip(0) if call.reverse else outputs), state
+        steps = torch.arange(call.inputs.shape[0], device=call.inputs.device).unsqueeze(1)  # [T, 1]
+        padding = steps >= call.lengths  # [T, B]
+        mirror = torch.where(padding, steps, call.lengths - 1 - steps) if call.reverse else None
+        inputs = call.inputs if mirror is None else _reorder(call.inputs, mirror)
+        outputs, ended = kernel(cell, inputs, call.state, padding)
+        last = (call.lengths - 1).clamp(min=0)[None, :, None].expand(1, -1, outputs.shape[2])
+        empty = (call.lengths == 0).unsqueeze(1)
+        hidden = torch.where(empty, call.state[0].to(outputs.dtype), outputs.gather(0, last)[0])
+        outputs = torch.where(padding.unsqueeze(2), 0, outputs)
+        if mirror is not None:
+            outputs = _reorder(outputs, mirror)
+        return outputs, type(call.state)(hidden, *ended[1:])
+
+
+def _reorder(values: Tensor, order: Tensor) -> Tensor:
+    """values [T, B, F] with step order[t, b] of row b at t."""
+    return values.gather(0, order.unsqueeze(2).expand(-1, -1, values.shape[2]))
+
+
+def _elman(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple[Tensor, Any]:
+    run = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[cell.nonlinearity]
+    outputs, hidden = run(inputs, state.hidden.unsqueeze(0), _weights(cell), True, 1, 0.0, cell.training, False, False)
+    return outputs, type(state)(hidden.squeeze(0))
+
+
+def _gru(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple[Tensor, Any]:
+    options = (True, 1, 0.0, cell.training, False, False)
+    outputs, hidden = torch.gru(inputs, state.hidden.unsqueeze(0), _weights(cell), *options)
+    return outputs, type(state)(hidden.squeeze(0))
+
+
+def _lstm(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple[Tensor, Any]:
+    weights = _weights(cell)
+    if padding is not None:
+        inputs = torch.cat([inputs, padding.unsqueeze(2).to(inputs.dtype)], dim=2)
+        weights[0] = torch.cat([weights[0], _holding(cell, weights[0])], dim=1)
+    if cell.projection_size is not None:
+        weights.append(cell.weight_hr)
+    start = [part.unsqueeze(0) for part in state]
+    outputs, hidden, memory = torch.lstm(inputs, start, weights, True, 1, 0.0, cell.training, False, False)
+    return outputs, type(state)(hidden.squeeze(0), memory.squeeze(0))
+
+
+def _holding(cell: Cell, like: Tensor) -> Tensor:
+    """Input weights [4H, 1] of "this step is padding": input gate shut, forget gate open, the others as they are."""
+    signs = torch.tensor([-SATURATED, SATURATED, 0.0, 0.0], dtype=like.dtype, device=like.device)
+    return signs.repeat_interleave(cell.hidden_size).unsqueeze(1)
+
+
+def _weights(cell: Cell) -> list[Tensor]:
+    return [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+
+
+def _elman_difference(cell: Any) -> str | None:
+    return None if cell.nonlinearity in ("tanh", "relu") else f"nonlinearity {cell.nonlinearity!r}"
+
+
+def _lstm_difference(cell: Any) -> str | None:
+    options = {"peepholes": cell.peephole, "coupled gates": cell.coupled, "layer normalisation": cell.layer_norm}
+    return next((name for name, used in options.items() if used), None)
+
+
+def _gru_difference(cell: Any) -> str | None:
+    return None if cell.reset_after else "reset before the matmul"
+
+
+KERNELS: dict[type[Cell], Callable[[Any, Tensor, Any, Tensor | None], tuple[Tensor, Any]]] = {
+    Elman: _elman,
+    LSTM: _lstm,
+    GRU: _gru,
+}
+DIFFERENCES: dict[type[Cell], Callable[[Any], str | None]] = {
+    Elman: _elman_difference,
+    LSTM: _lstm_difference,
+    GRU: _gru_difference,
+}
