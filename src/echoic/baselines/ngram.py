@@ -17,7 +17,7 @@ MAXIMUM_SYMBOLS = 20_000_000  # of the training text that are counted: the last 
 
 @dataclass
 class _Order:
-    """Counts of the k-grams of one k. A k-gram is known by its key: (number of its first k-1 symbols) * V + last symbol."""
+    """Counts of the k-grams of one k. The key of a k-gram is (number of its first k-1 symbols) * V + last symbol."""
 
     keys: np.ndarray  # sorted, int64 [K]
     counts: np.ndarray  # [K]
@@ -44,18 +44,14 @@ class NGram:
         self.orders: list[_Order] = []
         symbols = np.asarray(symbols[-MAXIMUM_SYMBOLS:], np.int64)
         contexts = np.zeros(len(symbols), np.int64)  # of the empty context there is one, number 0
-        contexts_known = 1
+        known = 1
         for _ in range(order):
-            keys, numbers, counts = np.unique(
-                contexts * vocabulary_size + symbols[len(symbols) - len(contexts) :], return_inverse=True, return_counts=True
-            )
+            grams = contexts * vocabulary_size + symbols[len(symbols) - len(contexts) :]
+            keys, numbers, counts = np.unique(grams, return_inverse=True, return_counts=True)
             parents = keys // vocabulary_size
-            self.orders.append(
-                _Order(
-                    keys, counts, np.bincount(parents, counts, contexts_known), np.bincount(parents, minlength=contexts_known)
-                )
-            )
-            contexts, contexts_known = numbers[:-1], len(keys)
+            totals, kinds = np.bincount(parents, counts, known), np.bincount(parents, minlength=known)
+            self.orders.append(_Order(keys, counts, totals, kinds))
+            contexts, known = numbers[:-1], len(keys)
             if not len(contexts):
                 break
 
@@ -73,7 +69,7 @@ class NGram:
             known = contexts >= 0
             numbers = order.number(np.where(known, contexts * self.vocabulary_size + symbols, -1))
             count = np.where(numbers >= 0, order.counts[numbers], 0)
-            kinds = np.where(known, order.context_kinds[contexts], 0)  # never 0 for a context that occurred before a symbol
+            kinds = np.where(known, order.context_kinds[contexts], 0)
             total = np.where(known, order.context_counts[contexts], 0)
             seen = total > 0
             mixed = (count + kinds * probability) / np.maximum(total + kinds, 1)

@@ -71,9 +71,9 @@ class Symbols:
 class TrainingStreams:
     """Batches of an endless loop over the text, begun at another place in each epoch.
 
-    The text is taken as a ring, so that rows of equal length cover all of it: an epoch shows every symbol once (a few of
-    them twice, to fill the last batch). Separate documents come in another order in each epoch. Where it begins and the
-    order depend on the seed and the epoch's number alone.
+    The text is taken as a ring, so that rows of equal length cover all of it: an epoch shows about every symbol once
+    (at most half a batch is left out or shown twice). Separate documents come in another order in each epoch. Where an
+    epoch begins, and the order, depend on the seed and the epoch's number alone.
 
     Args:
         text: encoded training text.

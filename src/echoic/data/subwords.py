@@ -64,7 +64,7 @@ class SubwordVocabulary(BaseModel):
         if len(known) != len(self.symbols):
             raise ValueError("a symbol stands twice")
         if self.symbols[:SPECIAL] != [UNKNOWN_NAME, BOUNDARY_NAME]:
-            raise ValueError(f"the first symbols are {self.symbols[:SPECIAL]}, expected {[UNKNOWN_NAME, BOUNDARY_NAME]}")
+            raise ValueError(f"the first symbols are {self.symbols[:SPECIAL]}, not {[UNKNOWN_NAME, BOUNDARY_NAME]}")
         if not alphabet <= known:
             raise ValueError("not every byte is a symbol")
         if any(not name or not alphabet.issuperset(name) for name in self.symbols[SPECIAL:]):

@@ -44,9 +44,9 @@ def read_corpus(source: Any, column: str | None = None, lines: bool = False) -> 
     """Read texts.
 
     Args:
-        source: path of a text file (plain or .gz, UTF-8), of a folder of .txt files (a document each) or of a table (a row
-            is a document); a string that holds text (more than one line); a list of strings (a document each); a polars
-            DataFrame.
+        source: path of a text file (plain or .gz, UTF-8), of a folder of .txt files (a document each) or of a table (a
+            document in each row); a string that holds text (more than one line); a list of strings (a document each); a
+            polars DataFrame.
         column: the column of a table that holds the text; guessed and said if None.
         lines: each line of a text is a document of its own.
 
@@ -76,8 +76,13 @@ def _read(source: Any, column: str | None) -> Corpus:
     )  # fmt: skip
 
 
+def is_table(source: Any) -> bool:
+    """True for the path of a table."""
+    return isinstance(source, (str, Path)) and str(source).lower().endswith(TABLE_ENDINGS)
+
+
 def is_text(source: str) -> bool:
-    """True for a string that is itself text, not the path of one: it has several lines or is longer than a path can be."""
+    """True for a string that is itself text, not a path: it has several lines or is longer than a path can be."""
     return "\n" in source or len(source) > 4096
 
 
@@ -85,11 +90,11 @@ def _read_path(path: Path, column: str | None) -> Corpus:
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.name.lower().endswith(TEXT_ENDINGS) and p.is_file())
         if not files:
-            raise DataError(path, "no .txt file in the folder", "text files", "Name a text file, or a folder that holds some.")
+            raise DataError(path, "no .txt file in the folder", "text files", "Name a folder that holds some.")
         return Corpus(str(path), [read_text(file) for file in files], False)
     if not path.exists():
-        raise DataError(path, "no such file", "a text file", "Check the path; a text in memory needs more than one line.")
-    if path.name.lower().endswith(TABLE_ENDINGS):
+        raise DataError(path, "no such file", "a text file", "Check the path (a text in memory needs two lines).")
+    if is_table(path):
         from echoic.data.table import read_table
 
         return Corpus(str(path), column_of_texts(read_table(path), str(path), column), True)
@@ -120,7 +125,7 @@ def _bytes(path: Path) -> bytes:
                     )  # fmt: skip
                 pieces.append(piece)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(path, f"a file that cannot be read ({error})", "a readable file", "Restore or unpack it.") from error
+        raise DataError(path, f"what cannot be read ({error})", "a readable file", "Restore or unpack it.") from error
     return b"".join(pieces)
 
 
@@ -132,8 +137,10 @@ def _decode(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         found = f"the byte 0x{content[error.start]:02X} at offset {error.start:,}, which is not UTF-8"
-        remedy = f"Save it as UTF-8, or convert it: iconv -f ENCODING -t UTF-8 {path.name} > new.txt (ENCODING is often " \
-                 "LATIN1, CP1252 or GB18030)."  # fmt: skip
+        remedy = (
+            f"Save it as UTF-8, or convert it: iconv -f ENCODING -t UTF-8 {path.name} > new.txt "
+            "(ENCODING is often LATIN1, CP1252 or GB18030)."
+        )
         raise DataError(path, found, "UTF-8 text", remedy, row=row) from error
     if (place := text.find("\0")) >= 0:
         row = text.count("\n", 0, place) + 1
@@ -156,10 +163,11 @@ def column_of_texts(table: pl.DataFrame, source: str, column: str | None) -> lis
     """The texts of a column; empty cells are left out. Without a name, the column with the longest texts is taken."""
     if column is None:
         column = guess_text_column(table, source)
+    remedy = "Name a column of texts: --text NAME."
     if column not in table.columns:
-        raise DataError(source, f"the columns {', '.join(table.columns)}", f'a column "{column}"', "Name one of them: --text NAME.")
+        raise DataError(source, f"the columns {', '.join(table.columns)}", f'a column "{column}"', remedy)
     if table.schema[column] != pl.String:
-        raise DataError(source, f"{table.schema[column]} values", "texts", "Name a column of texts: --text NAME.", column=column)
+        raise DataError(source, f"{table.schema[column]} values", "texts", remedy, column=column)
     texts = table.get_column(column).drop_nulls()
     if missing := table.height - len(texts):
         notice(f'{source}: {missing} empty cells of column "{column}" were left out.')
@@ -167,7 +175,7 @@ def column_of_texts(table: pl.DataFrame, source: str, column: str | None) -> lis
 
 
 def guess_text_column(table: pl.DataFrame, source: str) -> str:
-    """The column of texts whose texts are longest on average; said, where there was a choice. Raises DataError if none."""
+    """The column whose texts are longest on average; said, where there was a choice. Raises DataError if none."""
     names = [name for name, kind in table.schema.items() if kind == pl.String]
     if not names:
         raise DataError(source, "no column of texts", "a column of texts", "Give a table with a text in each row.")

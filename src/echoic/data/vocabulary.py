@@ -73,8 +73,8 @@ class CharacterVocabulary(BaseModel):
 
         Args:
             size: keep the most frequent, at most so many symbols (None keeps all).
-            minimum: characters seen fewer times are unknown. None: 1, or 2 where there are more than 1,000 distinct ones,
-                so that the unknown symbol is learnt from the rarest.
+            minimum: characters seen fewer times are unknown. None: 1, or 2 where there are more than 1,000 distinct
+                ones, so that the unknown symbol is learnt from the rarest.
         """
         totals = np.zeros(MAXIMUM_SYMBOLS, np.int64)
         for text in documents:

@@ -7,6 +7,7 @@ input that opens the forget gate and shuts the input gate fully.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -87,8 +88,14 @@ def _lstm(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tupl
     if cell.projection_size is not None:
         weights.append(cell.weight_hr)
     start = [part.unsqueeze(0) for part in state]
-    outputs, hidden, memory = torch.lstm(inputs, start, weights, True, 1, 0.0, cell.training, False, False)
+    with _onednn(cell.projection_size is None):
+        outputs, hidden, memory = torch.lstm(inputs, start, weights, True, 1, 0.0, cell.training, False, False)
     return outputs, type(state)(hidden.squeeze(0), memory.squeeze(0))
+
+
+def _onednn(has_kernel: bool) -> contextlib.AbstractContextManager[None]:
+    """oneDNN has no LSTM with projections; torch warns of that unless it is told not to try."""
+    return contextlib.nullcontext() if has_kernel else torch.backends.mkldnn.flags(enabled=False)
 
 
 def _holding(cell: Cell, like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class RecurrentSettings(BaseModel):
@@ -11,6 +11,9 @@ class RecurrentSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
     cell: str = Field("LSTM", description="a cell of `echoic cells`")
+    cell_options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description='options of the cell, e.g. {"peephole": true}'
+    )
     layers: int = Field(1, ge=1, le=64, description="recurrent layers")
     hidden_size: int = Field(128, ge=1, le=65536, description="features of the hidden state")
     bidirectional: bool = Field(False, description="read each sequence in both directions")
@@ -21,4 +24,18 @@ class RecurrentSettings(BaseModel):
     residual: bool = Field(False, description="add each layer's input to its output where the sizes agree")
     layer_norm: bool = Field(False, description="normalise the input of each layer")
     learn_initial_state: bool = Field(False, description="learn the state before the first step")
+    memory_steps: int | None = Field(
+        None, ge=3, description="spread the gates' memory over so many steps at the start (LSTM, GRU)"
+    )
     backend: str = Field("auto", description="reference, torch or auto")
+
+    @field_validator("cell")
+    @classmethod
+    def _known_cell(cls, name: str) -> str:
+        """The registered spelling, whatever the case: ``--cell lstm`` means LSTM."""
+        from echoic.cells import registered_cells
+
+        spellings = {known.lower(): known for known in registered_cells()}
+        if name.lower() not in spellings:
+            raise ValueError(f'found "{name}", expected one of {", ".join(registered_cells())}')
+        return spellings[name.lower()]
