@@ -8,7 +8,8 @@ input that opens the forget gate and shuts the input gate fully.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -88,14 +89,17 @@ def _lstm(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tupl
     if cell.projection_size is not None:
         weights.append(cell.weight_hr)
     start = [part.unsqueeze(0) for part in state]
-    with _onednn(cell.projection_size is None):
+    with contextlib.nullcontext() if cell.projection_size is None else _quietly():
         outputs, hidden, memory = torch.lstm(inputs, start, weights, True, 1, 0.0, cell.training, False, False)
     return outputs, type(state)(hidden.squeeze(0), memory.squeeze(0))
 
 
-def _onednn(has_kernel: bool) -> contextlib.AbstractContextManager[None]:
-    """oneDNN has no LSTM with projections; torch warns of that unless it is told not to try."""
-    return contextlib.nullcontext() if has_kernel else torch.backends.mkldnn.flags(enabled=False)
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """oneDNN has no LSTM with projections, and torch warns that its own loop runs; `explain()` is our place for that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+        yield
 
 
 def _holding(cell: Cell, like: Tensor) -> Tensor:
