@@ -1,0 +1,232 @@
+"""CSV and TSV text into columns of text: nothing is interpreted here, and no row is bent to fit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from echoic.data.content import MAXIMUM_LINE
+from echoic.errors import DataError
+from echoic.notices import notice
+
+SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+SNIFFED = 2**16  # bytes looked at to find the separator
+QUOTES = re.compile(rb'(?:^|\t)"', re.MULTILINE)
+QUOTED = re.compile(rb'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|$)', re.MULTILINE)
+DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d{1,2}:\d{2}.*)?$")
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """Text of a table.
+
+    frame: columns of text; rows[i], or i + first where rows is None, is the line at which record i begins.
+    """
+
+    frame: pl.DataFrame
+    separator: str
+    first: int
+    rows: np.ndarray | None
+
+
+def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None) -> Delimited:
+    """Columns of text from CSV or TSV.
+
+    Args:
+        content: UTF-8 with lines ended by \\n.
+        source: for messages.
+        tabs: the file's name says tabs.
+        header: whether the first row has the names; None: guessed, and said if it has none. Without a header the columns
+            are column_1, column_2, ...
+
+    Raises DataError for rows of other width than the first, unclosed quotes, and empty or repeated names.
+    """
+    separator = _separator(content, tabs)
+    quote = None if separator == "\t" and not _quoted(content) else '"'
+    records = _records(content, separator, quote)
+    blank = 0
+    line, first = next(records, (1, []))
+    head = [first, *(record for _, record in zip(range(200), (record for _, record in records), strict=False))]
+    blank = line - 1
+    if header is None:
+        header = not _looks_like_data(head)
+        if not header:
+            notice(
+                f"{source}: the first row looks like data, not like names; columns are called column_1, column_2, ..."
+            )
+    names = [name.strip() for name in first] if header else [f"column_{i + 1}" for i in range(len(first))]
+    if header:
+        _check_names(names, source, separator, line)
+    frame = _parse(content, separator, quote, names, source)
+    last = frame.get_column(names[-1])
+    if len(names) > 1 and last.null_count():
+        _check_widths(content, separator, quote, len(names), source)
+    skip = blank + int(header)
+    frame = frame.slice(skip)
+    if frame.height == 0:
+        raise DataError(source, "a header line only", "rows below it", "Give a table with rows.")
+    return _without_blanks(frame, content, separator, quote, skip)
+
+
+def _separator(content: bytes, tabs: bool) -> str:
+    """The separator that most often splits the first lines into the same number of fields."""
+    sample = content[:SNIFFED].decode("utf-8", "ignore")
+    lines = [line for line in sample.split("\n")[:20] if line.strip()]
+    lines = lines[:-1] if len(content) > SNIFFED and len(lines) > 1 else lines
+    usual = "\t" if tabs else ","
+
+    def score(separator: str) -> tuple[float, int, bool]:
+        counts = [len(re.sub(r'"[^"]*"', "", line).split(separator)) - 1 for line in lines]
+        even = float(np.mean([count == counts[0] for count in counts])) if counts and counts[0] else 0.0
+        return (even if even > 0.9 else 0.0), counts[0] if counts else 0, separator == usual
+
+    best = max(SEPARATORS, key=score)
+    if score(best)[0] == 0:
+        return usual
+    if score(usual)[0] >= 0.9 and score(usual)[1]:
+        return usual
+    return best
+
+
+def _quoted(content: bytes) -> bool:
+    """Whether a tab-separated file quotes its fields; otherwise its quotation marks are part of the text."""
+    starts = len(QUOTES.findall(content))
+    return starts > 0 and starts == len(QUOTED.findall(content))
+
+
+def _records(content: bytes, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Line at which a record begins, and its fields; blank lines are left out."""
+    limit = csv.field_size_limit(MAXIMUM_LINE)
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="\n")
+        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        reader = csv.reader(text, delimiter=separator, quotechar=quote, quoting=quoting)
+        line = 1
+        for record in reader:
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _looks_like_data(head: list[list[str]]) -> bool:
+    """Whether the first row holds values like those below it: numbers of the same size, or dates, and no text of its own.
+
+    Names that are numbers (sensor 773869) lie outside the range of their columns, and so are taken as names.
+    """
+    first, rest = head[0], [record for record in head[1:] if len(record) == len(head[0])]
+    if len(rest) < 2:
+        return False
+    alike = 0
+    for place, value in enumerate(first):
+        below = [record[place].strip() for record in rest if record[place].strip()]
+        numbers = [number for number in map(_number, below) if number is not None]
+        if below and len(numbers) == len(below):
+            own = _number(value)
+            spread = max(numbers) - min(numbers)
+            if own is None or not min(numbers) - spread - 1 <= own <= max(numbers) + spread + 1:
+                return False
+            alike += 1
+        elif below and all(DATE.match(text) for text in below):
+            if not DATE.match(value.strip()):
+                return False
+            alike += 1
+    return alike > 0
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _check_names(names: list[str], source: str, separator: str, line: int) -> None:
+    for place, name in enumerate(names):
+        if not name:
+            raise DataError(
+                source, f"no name for column {place + 1} of {len(names)}", "a name for every column",
+                "Name it in the first line (pandas: save with index=False).", line,
+            )  # fmt: skip
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in seen:
+            raise DataError(
+                source, f'the name "{name[:80]}" for columns {seen[name] + 1} and {place + 1}', "each name once",
+                "Rename one of them in the first line.", line,
+            )  # fmt: skip
+        seen[name] = place
+
+
+def _parse(content: bytes, separator: str, quote: str | None, names: list[str], source: str) -> pl.DataFrame:
+    try:
+        return pl.read_csv(
+            io.BytesIO(content), separator=separator, quote_char=quote, has_header=False,
+            schema=dict.fromkeys(names, pl.String), truncate_ragged_lines=False,
+        )  # fmt: skip
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        _check_widths(content, separator, quote, len(names), source)
+        raise DataError(
+            source, f"text that is no table ({str(error).splitlines()[0][:200]})", f"{SEPARATORS[separator]}-separated rows",
+            "Check the quotation marks: a field that has one is put in quotation marks, with the inner one doubled.",
+        ) from error  # fmt: skip
+
+
+def _check_widths(content: bytes, separator: str, quote: str | None, width: int, source: str) -> None:
+    """DataError for the first record whose number of fields is not ``width``."""
+    if b'"' not in content and _same_width(content, separator, width):
+        return
+    try:
+        for line, record in _records(content, separator, quote):
+            if len(record) == width:
+                continue
+            if any("\n" in field for field in record) and len(record) < width:
+                raise DataError(
+                    source, "a quotation mark that is not closed where the field ends", "one that is",
+                    "Close it, or double quotation marks inside a quoted field.", line,
+                )  # fmt: skip
+            raise DataError(
+                source, f"{len(record)} fields", f"{width} as in the first row",
+                f"Add or remove {SEPARATORS[separator]}s; a text that holds one belongs in quotation marks.", line,
+            )  # fmt: skip
+    except csv.Error as error:
+        raise DataError(
+            source, f"text that is no table ({error})", "rows of fields", "Check the quotation marks."
+        ) from error
+
+
+def _same_width(content: bytes, separator: str, width: int) -> bool:
+    data = np.frombuffer(content.rstrip(b"\n") + b"\n", dtype=np.uint8)
+    marks = data[(data == ord(separator)) | (data == ord("\n"))] == ord("\n")
+    if len(marks) % width:
+        return False
+    marks = marks.reshape(-1, width)
+    return bool(marks[:, -1].all() and not marks[:, :-1].any())
+
+
+def _without_blanks(frame: pl.DataFrame, content: bytes, separator: str, quote: str | None, skip: int) -> Delimited:
+    """Blank lines dropped; the lines of records counted only where they are not simply one after the other."""
+    filled = None
+    if frame.width > 1 and frame.get_column(frame.columns[-1]).null_count():
+        filled = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        if filled.all():
+            filled = None
+    multiline = quote is not None and content.count(b"\n") > frame.height + skip + 1
+    rows = None
+    if multiline:
+        rows = np.fromiter((line for line, _ in _records(content, separator, quote)), dtype=np.int64)
+    if filled is not None:
+        frame = frame.filter(filled)
+        rows = np.flatnonzero(filled.to_numpy()) + skip + 1 if rows is None else rows
+    if rows is not None and len(rows) != frame.height:
+        rows = rows[-frame.height :]
+    if frame.height == 0:
+        raise DataError("table", "blank lines only", "rows", "Give a table with rows.")
+    return Delimited(frame, separator, skip + 1, rows)
