@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from echoic.data.calendar import calendar_features, calendar_names
 from echoic.data.columns import Columns
 from echoic.data.frequency import Frequency, Stamps
-from echoic.data.times import TimeFormat
+from echoic.data.schema import Schema
 from echoic.errors import DataError
 
 Floats = NDArray[np.float32]
@@ -27,9 +27,7 @@ class Panel:
     """Series with their covariates, evenly spaced within each series; rows of one series lie together.
 
     source: where the data came from, for messages.
-    columns: which columns of the table they were.
-    frequency: the step between rows.
-    time_format: how stamps were written in the table.
+    schema: how the table was read.
     ids: S rows; the columns that name a series (none for a single series without a name).
     offsets: [S + 1]; series s has the rows offsets[s] to offsets[s + 1].
     stamps: [N].
@@ -42,9 +40,7 @@ class Panel:
     """
 
     source: str
-    columns: Columns
-    frequency: Frequency
-    time_format: TimeFormat
+    schema: Schema
     ids: pl.DataFrame
     offsets: NDArray[np.int64]
     stamps: Stamps
@@ -61,6 +57,16 @@ class Panel:
     def __len__(self) -> int:
         """Number of series, S."""
         return len(self.offsets) - 1
+
+    @property
+    def columns(self) -> Columns:
+        """Which columns of the table the parts of the panel were."""
+        return self.schema.columns
+
+    @property
+    def frequency(self) -> Frequency:
+        """The step between rows."""
+        return self.schema.frequency
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -103,7 +109,7 @@ class Panel:
         """
         ends = self.history + horizon
         given = np.minimum(self.lengths, ends)
-        own = len(calendar_names(self.frequency)) if self.frequency.dated else 0
+        own = len(calendar_names(self.frequency))
         short = np.flatnonzero(given < ends)
         if len(short) and self.known.shape[1] > own:
             first = int(short[0])
@@ -111,8 +117,8 @@ class Panel:
                 self.source,
                 f"{given[first] - self.history[first]} rows after the last value of {self.name(first)}",
                 f"{horizon} rows that hold {', '.join(self.columns.known)}",
-                f"These columns are known in the future: add rows with the times to forecast, their "
-                f"{self.columns.known[0]} and empty targets for every series ({len(short)} lack them), or train without --known.",
+                f"{self.columns.known[0]} is known in the future: add rows with the times to forecast, its values and "
+                f"empty targets for every series ({len(short)} lack them), or train without --known.",
             )
         longer = self._gather(np.arange(len(self)), np.zeros_like(given), given, pad=ends - given)
         new = longer.offsets[1:, None] - np.arange(horizon, 0, -1)  # [S, horizon]

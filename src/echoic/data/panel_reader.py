@@ -1,0 +1,318 @@
+"""From a table to a panel: series apart, rows in order and evenly spaced, gaps filled and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from echoic.data.calendar import calendar_features, calendar_names
+from echoic.data.columns import Columns, check_columns, resolve_columns
+from echoic.data.covariates import read_covariates, read_static
+from echoic.data.frequency import ALIASES, BusinessStep, Frequency, IrregularStep, Stamps, infer_frequency
+from echoic.data.gaps import FILLS, MERGES, fill
+from echoic.data.panel import Panel
+from echoic.data.schema import Schema
+from echoic.data.table import Table, open_table
+from echoic.data.times import TimeFormat, read_times
+from echoic.errors import DataError, OptionError
+from echoic.notices import notice
+
+Index = NDArray[np.int64]
+LARGEST_GRID = 20  # times the rows of the table, after gaps are filled
+
+
+class Reading(BaseModel):
+    """How a table is read where it is not plain.
+
+    missing: texts that mean a missing value.
+    gaps: what stands in for missing rows and values: forward, interpolate or zero. They never count in the loss.
+    duplicates: what becomes of several rows for one series and time: error, mean, sum or last.
+    frequency: the step, as "hourly"; None infers it.
+    header: whether CSV has a header line; None guesses.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing: tuple[str, ...] = ()
+    gaps: str = Field("forward", description=" or ".join(FILLS))
+    duplicates: str = Field("error", description=" or ".join(("error", *MERGES)))
+    frequency: str | None = Field(None, description=", ".join(ALIASES))
+    header: bool | None = None
+
+
+def read_panel(
+    source: Any, columns: Columns | None = None, reading: Reading | None = None, schema: Schema | None = None
+) -> Panel:
+    """Read the series of a table.
+
+    Rows whose targets are all empty at the end of a series hold covariates of the future (see ``Panel.future``).
+
+    Args:
+        source: what ``open_table`` reads, or a list of these with the same columns, the earlier first.
+        columns: roles of columns; what is not named is guessed and said.
+        reading: what to do with gaps, duplicates and missing texts.
+        schema: that of the training table, to read another in the same way; ``columns`` is ignored then.
+
+    Raises DataError, with row and column where there is one; OptionError for names of columns or policies.
+    """
+    reading = reading or Reading()
+    _check_policies(reading)
+    table = _open(source, reading)
+    if schema is None:
+        columns = resolve_columns(table, columns or Columns())
+    else:
+        columns = schema.columns
+        check_columns(table, columns)
+    stamps, time_format = read_times(table, columns.time, schema.time_format if schema else None)
+    series, ids = _series(table, columns.series)
+    order = _order(table, columns, series, stamps)
+    if columns.time is None:
+        stamps = _count_within(series, order)
+    categories = schema.categories if schema else None
+    values = np.stack([_numbers(table, name) for name in columns.target], axis=1)
+    known, known_names, known_found = read_covariates(table, columns.known, categories)
+    past, past_names, past_found = read_covariates(table, columns.past, categories)
+    members = (series, np.unique(series, return_index=True)[1])
+    codes, numbers, static_found = read_static(table, columns.static, members, categories)
+
+    rows = _Rows(series, stamps, np.concatenate([values, known, past], axis=1)).take(order)
+    rows = _merge(rows, table, order, columns, time_format, reading.duplicates)
+    frequency = _frequency(rows, reading, schema, time_format, table, order)
+    stamps, offsets, features = _grid(rows, len(ids), frequency, table, time_format)
+    observed = ~np.isnan(features[:, : len(columns.target)])
+    features = _filled(features, observed, offsets, reading.gaps, table)
+
+    first, second = values.shape[1], values.shape[1] + known.shape[1]
+    found = {**known_found, **past_found, **static_found}
+    texts = [name for name in columns.static if name in found]
+    panel = Panel(
+        source=table.source, ids=ids, offsets=offsets, stamps=stamps, observed=observed,
+        schema=Schema(columns=columns, frequency=frequency, time_format=time_format, categories=found),
+        values=np.ascontiguousarray(features[:, :first]),
+        known=np.concatenate([calendar_features(stamps, frequency), features[:, first:second]], axis=1),
+        known_names=(*calendar_names(frequency), *known_names),
+        past=np.ascontiguousarray(features[:, second:]), past_names=past_names,
+        static_codes=codes, static_sizes=tuple(len(found[name]) + 1 for name in texts), static_numbers=numbers,
+    )  # fmt: skip
+    return _without_empty_series(panel)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a table: series [N], stamps [N] and features [N, F] (targets, known, past) with NaN where missing."""
+
+    series: Index
+    stamps: Stamps
+    features: NDArray[np.float32]
+
+    def take(self, order: Index | None) -> _Rows:
+        if order is None:
+            return self
+        return _Rows(self.series[order], self.stamps[order], self.features[order])
+
+    @property
+    def offsets(self) -> Index:
+        """Where each series begins; every series has a row."""
+        return np.concatenate([[0], np.flatnonzero(np.diff(self.series)) + 1, [len(self.series)]]).astype(np.int64)
+
+
+def _check_policies(reading: Reading) -> None:
+    allowed = (
+        ("gaps", reading.gaps, tuple(FILLS)),
+        ("duplicates", reading.duplicates, ("error", *MERGES)),
+        ("frequency", reading.frequency or "hourly", tuple(ALIASES)),
+    )
+    for option, given, choices in allowed:
+        if given not in choices:
+            raise OptionError(f'{option}: found "{given}", expected one of {", ".join(choices)}.')
+
+
+def _open(source: Any, reading: Reading) -> Table:
+    if not isinstance(source, (list, tuple)):
+        return open_table(source, missing=reading.missing, header=reading.header)
+    tables = [open_table(one, missing=reading.missing, header=reading.header) for one in source]
+    first = tables[0]
+    for table in tables[1:]:
+        lacking = [name for name in first.frame.columns if name not in table.frame.columns]
+        if lacking:
+            raise DataError(
+                table.source, f"no column {', '.join(lacking)}", f"the columns of {first.source}", "Give both the same columns."
+            )  # fmt: skip
+    frames = [table.frame.select(first.frame.columns) for table in tables]
+    joined = pl.concat(frames, how="vertical_relaxed")
+    rows = np.concatenate([[table.row(i) for i in range(table.height)] for table in tables])
+    return Table(" + ".join(table.source for table in tables), joined, first.missing, 1, rows, first.separator)
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float32]:
+    return table.numbers(name).cast(pl.Float32).fill_null(np.nan).to_numpy()
+
+
+def _series(table: Table, names: Sequence[str]) -> tuple[Index, pl.DataFrame]:
+    """Number of the series of each row [N], in order of first appearance, and the columns that name them."""
+    if not names:
+        return np.zeros(table.height, dtype=np.int64), pl.DataFrame()
+    frame = pl.DataFrame([table.texts(name) for name in names])
+    for name in names:
+        if frame[name].null_count():
+            row = int(frame[name].is_null().arg_max() or 0)
+            raise table.error(row, name, "no series id", "one in every row", "Fill it in or delete the row.")
+    runs = frame.select(pl.struct(names).rle_id()).to_series().to_numpy().astype(np.int64)
+    heads = frame[np.unique(runs, return_index=True)[1]]
+    ids = heads.unique(maintain_order=True)
+    numbers = heads.join(ids.with_row_index("\0"), on=list(names), how="left", maintain_order="left")["\0"]
+    # As it was read, so that forecasts name a series as the table did.
+    first = np.unique(numbers.to_numpy(), return_index=True)[1]
+    rows = np.unique(runs, return_index=True)[1][first]
+    return numbers.to_numpy().astype(np.int64)[runs], table.frame.select(names)[rows]
+
+
+def _order(table: Table, columns: Columns, series: Index, stamps: Stamps) -> Index | None:
+    """Rows by series, then time; None if they are so already."""
+    apart = np.all(np.diff(series) >= 0)
+    order = None if apart else np.argsort(series, kind="stable")
+    if columns.time is None:
+        return order
+    sorted_series, sorted_stamps = (series, stamps) if order is None else (series[order], stamps[order])
+    back = (np.diff(sorted_stamps) < 0) & (np.diff(sorted_series) == 0)
+    if not back.any():
+        return order
+    place = int(np.argmax(back)) + 1
+    row = table.row(place if order is None else int(order[place]))
+    notice(f"{table.source}: rows are not in order of time (first at row {row}); they were sorted.")
+    return np.lexsort((stamps, series))
+
+
+def _count_within(series: Index, order: Index | None) -> Stamps:
+    """Number of each row within its series, in the order of the table."""
+    order = np.arange(len(series)) if order is None else order
+    grouped = series[order]
+    begins = np.concatenate([[True], np.diff(grouped) != 0])
+    count = np.empty(len(series), dtype=np.int64)
+    count[order] = np.arange(len(series)) - np.maximum.accumulate(np.where(begins, np.arange(len(series)), 0))
+    return count
+
+
+def _merge(
+    rows: _Rows, table: Table, order: Index | None, columns: Columns, time_format: TimeFormat, policy: str
+) -> _Rows:
+    same = (np.diff(rows.stamps) == 0) & (np.diff(rows.series) == 0)
+    if not same.any():
+        return rows
+    if policy == "error":
+        places = np.flatnonzero(same)[0] + np.arange(2)
+        numbers = sorted(table.row(int(place if order is None else order[place])) for place in places)
+        hint = (
+            "If the table holds several series, name the column that tells them apart with --series. "
+            if not columns.series
+            else ""
+        )
+        raise DataError(
+            table.source,
+            f"{time_format.say(int(rows.stamps[places[0]]))} again (first in row {numbers[0]}; {int(same.sum())} rows repeat)",
+            "one row for each series and time",
+            f"{hint}Delete the repeated rows, or pass --duplicates mean, sum or last.",
+            numbers[1],
+            columns.time,
+        )
+    notice(f"{table.source}: {int(same.sum())} rows repeat a series and time; taken together by their {policy}.")
+    kept = np.concatenate([[True], ~same])
+    return _Rows(rows.series[kept], rows.stamps[kept], MERGES[policy](rows.features, same))
+
+
+def _frequency(
+    rows: _Rows, reading: Reading, schema: Schema | None, time_format: TimeFormat, table: Table, order: Index | None
+) -> Frequency:
+    """The step given, that of training, or the one the rows show; checked against the rows."""
+    offsets = rows.offsets
+    if reading.frequency is None and schema is None:
+        frequency = infer_frequency(rows.stamps, offsets, time_format.dated)
+        _say_frequency(frequency, table)
+        return frequency
+    frequency = ALIASES[reading.frequency] if reading.frequency else schema.frequency  # type: ignore[union-attr]
+    if frequency.dated != time_format.dated:
+        raise DataError(
+            table.source, "dates" if time_format.dated else "whole numbers", "dates" if frequency.dated else "whole numbers",
+            f"The step is {frequency.name}: give times that fit it.",
+        )  # fmt: skip
+    starts = np.repeat(rows.stamps[offsets[:-1]], np.diff(offsets))
+    frequency = frequency.refit(rows.stamps, starts)
+    if isinstance(frequency, IrregularStep):
+        return frequency
+    off = frequency.stamp(starts, frequency.count(rows.stamps, starts)) != rows.stamps
+    if off.any():
+        place = int(np.argmax(off))
+        raise table.error(
+            place if order is None or len(order) != len(off) else int(order[place]), None,
+            time_format.say(int(rows.stamps[place])),
+            f"{frequency.name} steps from {time_format.say(int(starts[place]))}",
+            "Correct the time, or pass the --frequency that the table has.",
+        )  # fmt: skip
+    return frequency
+
+
+def _say_frequency(frequency: Frequency, table: Table) -> None:
+    if isinstance(frequency, IrregularStep):
+        notice(f"{table.source}: rows have no common step in time; each row is taken as one step.")
+    elif isinstance(frequency, BusinessStep) and frequency.holidays:
+        notice(
+            f"{table.source}: business days; {len(frequency.holidays)} weekdays without any row are taken as holidays."
+        )
+
+
+def _grid(
+    rows: _Rows, count: int, frequency: Frequency, table: Table, time_format: TimeFormat
+) -> tuple[Stamps, Index, NDArray[np.float32]]:
+    """Stamps, offsets and features with a row for every step between a series' first and last; NaN in the new ones."""
+    offsets = rows.offsets
+    if isinstance(frequency, IrregularStep):
+        return rows.stamps, offsets, rows.features
+    starts = rows.stamps[offsets[:-1]]
+    lengths = frequency.count(rows.stamps[offsets[1:] - 1], starts) + 1
+    total = int(lengths.sum())
+    if total == len(rows.stamps):
+        return rows.stamps, offsets, rows.features
+    if total > LARGEST_GRID * len(rows.stamps) + 1000:
+        widest = int(np.argmax(lengths - np.diff(offsets)))
+        raise DataError(
+            table.source, f"{len(rows.stamps)} rows over {total} steps", f"few gaps at {frequency.name} steps",
+            f"Check the times around {time_format.say(int(starts[widest]))}, or pass another --frequency.",
+        )  # fmt: skip
+    place = frequency.count(rows.stamps, np.repeat(starts, np.diff(offsets)))
+    new = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    features = np.full((total, rows.features.shape[1]), np.nan, dtype=np.float32)
+    features[place + np.repeat(new[:-1], np.diff(offsets))] = rows.features
+    within = np.arange(total) - np.repeat(new[:-1], lengths)
+    stamps = frequency.stamp(np.repeat(starts, lengths), within)
+    gapped = int(np.count_nonzero(lengths > np.diff(offsets)))
+    notice(
+        f"{table.source}: {total - len(rows.stamps)} missing rows in {gapped} of {count} series were put in ({frequency.name})."
+    )
+    return stamps, new, features
+
+
+def _filled(
+    features: NDArray[np.float32], observed: NDArray[np.bool_], offsets: Index, policy: str, table: Table
+) -> NDArray[np.float32]:
+    targets = observed.shape[1]
+    if observed.all() and not np.isnan(features[:, targets:]).any():
+        return features
+    missing = int((~observed).sum())
+    lost = int(np.isnan(features[:, targets:]).sum())
+    parts = [f"{missing} target values"] * bool(missing) + [f"{lost} covariate values"] * bool(lost)
+    notice(f"{table.source}: {' and '.join(parts)} missing; filled by policy '{policy}', and not counted in the loss.")
+    return fill(features, offsets, policy)
+
+
+def _without_empty_series(panel: Panel) -> Panel:
+    filled = panel.history > 0
+    if filled.all():
+        return panel
+    notice(f"{panel.source}: {int((~filled).sum())} of {len(panel)} series have no value at all; left out.")
+    return panel.select(np.flatnonzero(filled))
