@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from echoic.data.frequency import DAY, HOUR, MINUTE, FixedStep, Frequency, MonthStep, Stamps, day_of, month_number
+from echoic.data.frequency import DAY, HOUR, MINUTE, FixedStep, Frequency, MonthStep, Stamps
 
 Feature = NDArray[np.float32]
+Days = NDArray[np.datetime64]
 
 
 def _centred(values: NDArray, last: float) -> Feature:
@@ -23,27 +24,24 @@ def _hour_of_day(stamps: Stamps) -> Feature:
     return _centred(stamps % DAY / HOUR, 24)
 
 
-def _day_of_week(stamps: Stamps) -> Feature:
-    return _centred((stamps // DAY + 3) % 7, 6)  # 1 January 1970 was a Thursday, and Monday is 0
+def _day_of_week(days: Days) -> Feature:
+    return _centred((days.astype(np.int64) + 3) % 7, 6)  # 1 January 1970 was a Thursday, and Monday is 0
 
 
-def _day_of_month(stamps: Stamps) -> Feature:
-    days = day_of(stamps)
+def _day_of_month(days: Days) -> Feature:
     return _centred((days - days.astype("datetime64[M]")).astype(np.int64), 30)
 
 
-def _day_of_year(stamps: Stamps) -> Feature:
-    days = day_of(stamps)
+def _day_of_year(days: Days) -> Feature:
     return _centred((days - days.astype("datetime64[Y]")).astype(np.int64), 365)
 
 
-def _month_of_year(stamps: Stamps) -> Feature:
-    return _centred(month_number(stamps) % 12, 11)
+def _month_of_year(days: Days) -> Feature:
+    return _centred(days.astype("datetime64[M]").astype(np.int64) % 12, 11)
 
 
-FEATURES = {
-    "minute of hour": _minute_of_hour,
-    "hour of day": _hour_of_day,
+CLOCK = {"minute of hour": _minute_of_hour, "hour of day": _hour_of_day}
+DAILY = {
     "day of week": _day_of_week,
     "day of month": _day_of_month,
     "day of year": _day_of_year,
@@ -69,6 +67,14 @@ def calendar_features(stamps: Stamps, frequency: Frequency) -> NDArray[np.float3
     """The features of ``calendar_names`` for stamps [N]: [N, F] float32 between -0.5 and 0.5."""
     names = calendar_names(frequency)
     features = np.empty((len(stamps), len(names)), dtype=np.float32)
-    for place, name in enumerate(names):
-        features[:, place] = FEATURES[name](stamps)
+    if len(stamps) == 0 or not names:
+        return features
+    day = stamps // DAY
+    first, last = int(day.min()), int(day.max())
+    if last - first < len(stamps):  # many rows a day: each day is worked out once
+        days, place = np.arange(first, last + 1).astype("datetime64[D]"), day - first
+    else:
+        days, place = day.astype("datetime64[D]"), slice(None)
+    for column, name in enumerate(names):
+        features[:, column] = CLOCK[name](stamps) if name in CLOCK else DAILY[name](days)[place]
     return features

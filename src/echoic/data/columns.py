@@ -124,13 +124,14 @@ def _kind(table: Table, name: str) -> str:
         return "empty"
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
         return "number"
+    if values.dtype == pl.String:
+        numbers = values.str.strip_chars().cast(pl.Float64, strict=False)
+        # A stray text in a column of numbers is an error to be shown, not a reason to overlook the column.
+        if numbers.null_count() <= 0.1 * len(values):
+            return "number"
     if looks_like_time(values):
         return "time"
-    if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
-        return "other"
-    numbers = values.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
-    # A stray text in a column of numbers is an error to be shown, not a reason to overlook the column.
-    return "number" if numbers.null_count() <= 0.1 * len(values) else "text"
+    return "text" if values.dtype == pl.String else "other"
 
 
 def _guess_time(free: list[str], kinds: dict[str, str]) -> list[str]:

@@ -48,7 +48,7 @@ def read_content(path: Path) -> bytes:
         content = content[len(codecs.BOM_UTF8) :]
     if b"\r" in content[:MAXIMUM_LINE]:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not content.strip():
+    if not content or content.isspace():
         raise DataError(path, "an empty file", "a header line and rows", "Give a file with a table in it.")
     return content
 
