@@ -28,8 +28,19 @@ TIME_NAMES = (
 )
 COUNTER_NAMES = (*TIME_NAMES, "t", "step", "index", "time_idx", "frame")
 SERIES_NAMES = (
-    "series", "series_id", "unique_id", "item_id", "id", "symbol", "ticker", "sensor", "station", "store", "item", "key",
-)  # fmt: skip
+    "series",
+    "series_id",
+    "unique_id",
+    "item_id",
+    "id",
+    "symbol",
+    "ticker",
+    "sensor",
+    "station",
+    "store",
+    "item",
+    "key",
+)
 TARGET_NAMES = ("target", "y", "value", "values")
 SAMPLE = 1000
 
@@ -91,9 +102,11 @@ def resolve_columns(table: Table, columns: Columns) -> Columns:
         guessed["target"] = _guess_target(free, kinds)
         free = [name for name in free if name not in guessed["target"]]
         if not guessed["target"]:
+            empty = [name for name, kind in kinds.items() if kind == "empty"]
             raise DataError(
-                table.source, f"no column of numbers to forecast among {', '.join(table.frame.columns)}",
-                "at least one", "Name it with --target.",
+                table.source, f"no column of numbers to forecast among {_list(tuple(table.frame.columns))}"
+                + (f" ({_list(tuple(empty))}: no value at all)" if empty else ""),
+                "at least one", "Name it with --target, or give a table that has one.",
             )  # fmt: skip
     if not columns.static and series:
         guessed["static"] = _guess_static(table, [name for name in free if kinds[name] == "text"], series)
@@ -124,11 +137,9 @@ def _kind(table: Table, name: str) -> str:
         return "empty"
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
         return "number"
-    if values.dtype == pl.String:
-        numbers = values.str.strip_chars().cast(pl.Float64, strict=False)
-        # A stray text in a column of numbers is an error to be shown, not a reason to overlook the column.
-        if numbers.null_count() <= 0.1 * len(values):
-            return "number"
+    # Some text in a column of numbers is an error to be shown, not a reason to overlook the column.
+    if values.dtype == pl.String and table.read_numbers(values).null_count() < 0.5 * len(values):
+        return "number"
     if looks_like_time(values):
         return "time"
     return "text" if values.dtype == pl.String else "other"

@@ -74,8 +74,11 @@ def _pieces(path: Path) -> Iterator[bytes]:
         ) from error
     except OSError as error:
         raise DataError(
-            path, f"a file that cannot be read ({error.strerror or error})", "a readable file", "Check the path and its rights."
-        ) from error  # fmt: skip
+            path,
+            f"a file that cannot be read ({error.strerror or error})",
+            "a readable file",
+            "Check the path and its rights.",
+        ) from error
 
 
 class _Checker:
@@ -92,13 +95,19 @@ class _Checker:
         self.size += len(piece)
         if self.size > MAXIMUM_BYTES:
             raise DataError(
-                self.path, f"more than {MAXIMUM_BYTES // 2**30} GiB of text", "less", "Save the table as Parquet, or cut it."
-            )  # fmt: skip
+                self.path,
+                f"more than {MAXIMUM_BYTES // 2**30} GiB of text",
+                "less",
+                "Save the table as Parquet, or cut it.",
+            )
         zero = piece.find(b"\0")
         if zero >= 0:
             raise DataError(
-                self.path, f"a binary file (a zero byte in line {self._line(piece, zero)})", EXPECTED, "Export the table as CSV."
-            )  # fmt: skip
+                self.path,
+                f"a binary file (a zero byte in line {self._line(piece, zero)})",
+                EXPECTED,
+                "Export the table as CSV.",
+            )
         self._encoding(piece, final=False)
         self._line_length(piece)
         self.lines += piece.count(b"\n") or (0 if b"\r\n" in piece else piece.count(b"\r"))
@@ -135,9 +144,11 @@ class _Checker:
         longest = self.since_line_end + (len(piece) if first < 0 else first)
         if longest > MAXIMUM_LINE:
             raise DataError(
-                self.path, f"line {self.lines + 1} longer than {MAXIMUM_LINE // 2**20} MiB", "a row of a table in each line",
+                self.path,
+                f"line {self.lines + 1} longer than {MAXIMUM_LINE // 2**20} MiB",
+                "a row of a table in each line",
                 "Check that rows end with line breaks and that every quotation mark is closed.",
-            )  # fmt: skip
+            )
         self.since_line_end = longest if first < 0 else len(piece) - last - 1
 
     def _line(self, piece: bytes, place: int) -> int:

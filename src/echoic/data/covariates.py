@@ -25,8 +25,8 @@ def is_text(table: Table, name: str, categories: dict[str, tuple[str, ...]] | No
     values = table.values(name)
     if values.dtype != pl.String:
         return False
-    sample = values.drop_nulls().head(1000).str.strip_chars()
-    return sample.cast(pl.Float64, strict=False).null_count() > 0.1 * len(sample)
+    sample = values.drop_nulls().head(1000)
+    return table.read_numbers(sample).null_count() >= 0.5 * len(sample)
 
 
 def read_covariates(
@@ -48,9 +48,12 @@ def read_covariates(
         codes, found[name] = _codes(table.texts(name), name, table, categories)
         if len(found[name]) > MAXIMUM_CATEGORIES:
             raise DataError(
-                table.source, f"{len(found[name])} different texts", f"numbers, or at most {MAXIMUM_CATEGORIES} categories",
-                "Leave the column out, or put rare categories together.", column=name,
-            )  # fmt: skip
+                table.source,
+                f"{len(found[name])} different texts",
+                f"numbers, or at most {MAXIMUM_CATEGORIES} categories",
+                "Leave the column out, or put rare categories together.",
+                column=name,
+            )
         features += [(codes == place).astype(np.float32) for place in range(1, len(found[name]) + 1)]
         labels += [f"{name}={category}" for category in found[name]]
     stacked = np.stack(features, axis=1) if features else np.empty((table.height, 0), dtype=np.float32)
@@ -85,9 +88,12 @@ def read_static(
         if changed.any():
             row = int(np.argmax(changed))
             raise table.error(
-                row, name, f'"{table.texts(name)[row]}"', f'"{table.texts(name)[int(first[series[row]])]}", as earlier in the series',
+                row,
+                name,
+                f'"{table.texts(name)[row]}"',
+                f'"{table.texts(name)[int(first[series[row]])]}", as earlier in the series',
                 "A static column stays the same within a series; use --known or --past for one that changes.",
-            )  # fmt: skip
+            )
     count = len(first)
     return (
         np.stack(codes, axis=1) if codes else np.empty((count, 0), dtype=np.int64),

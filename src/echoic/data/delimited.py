@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from echoic.data.content import MAXIMUM_LINE
+from echoic.data.wording import counted
 from echoic.errors import DataError
 from echoic.notices import notice
 
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 SNIFFED = 2**16  # bytes looked at to find the separator
+LOOKED_AT = 200  # rows, to tell names from data
 QUOTES = re.compile(rb'(?:^|\t)"', re.MULTILINE)
 QUOTED = re.compile(rb'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|$)', re.MULTILINE)
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d{1,2}:\d{2}.*)?$")
@@ -42,24 +45,25 @@ def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None
         content: UTF-8 with lines ended by \\n.
         source: for messages.
         tabs: the file's name says tabs.
-        header: whether the first row has the names; None: guessed, and said if it has none. Without a header the columns
-            are column_1, column_2, ...
+        header: whether the first row has the names; None: guessed, and said if it has none. Columns without names are
+            column_1, column_2, ...
 
     Raises DataError for rows of other width than the first, unclosed quotes, and empty or repeated names.
     """
     separator = _separator(content, tabs)
     quote = None if separator == "\t" and not _quoted(content) else '"'
-    records = _records(content, separator, quote)
-    blank = 0
-    line, first = next(records, (1, []))
-    head = [first, *(record for _, record in zip(range(200), (record for _, record in records), strict=False))]
-    blank = line - 1
+    records = _records(content, separator, quote, source)
+    head = list(itertools.islice(records, LOOKED_AT))
+    records.close()
+    blank = next((place for place, (_, record) in enumerate(head) if record), len(head))
+    head = [(line, record) for line, record in head if record]
+    if not head:
+        raise DataError(source, "blank lines", "a header line and rows", "Delete blank lines at the top.")
+    line, first = head[0]
     if header is None:
-        header = not _looks_like_data(head)
+        header = not _looks_like_data([record for _, record in head])
         if not header:
-            notice(
-                f"{source}: the first row looks like data, not like names; columns are called column_1, column_2, ..."
-            )
+            notice(f"{source}: the first row looks like data, not names; columns are called column_1, column_2, ...")
     names = [name.strip() for name in first] if header else [f"column_{i + 1}" for i in range(len(first))]
     if header:
         _check_names(names, source, separator, line)
@@ -71,7 +75,8 @@ def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None
     frame = frame.slice(skip)
     if frame.height == 0:
         raise DataError(source, "a header line only", "rows below it", "Give a table with rows.")
-    return _without_blanks(frame, content, separator, quote, skip)
+    lines = _lines(content, separator, quote, skip, frame.height, source)
+    return _without_blanks(Delimited(frame, separator, skip + 1, lines), source)
 
 
 def _separator(content: bytes, tabs: bool) -> str:
@@ -100,24 +105,32 @@ def _quoted(content: bytes) -> bool:
     return starts > 0 and starts == len(QUOTED.findall(content))
 
 
-def _records(content: bytes, separator: str, quote: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Line at which a record begins, and its fields; blank lines are left out."""
+def _records(
+    content: bytes, separator: str, quote: str | None, source: str
+) -> Generator[tuple[int, list[str]], None, None]:
+    """Line at which a record begins, and its fields; none for a blank line. DataError for quotes that do not match."""
     limit = csv.field_size_limit(MAXIMUM_LINE)
+    line = 1
     try:
         text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="\n")
         quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-        reader = csv.reader(text, delimiter=separator, quotechar=quote, quoting=quoting)
-        line = 1
+        reader = csv.reader(text, delimiter=separator, quotechar=quote, quoting=quoting, strict=True)
         for record in reader:
-            if record:
-                yield line, record
+            yield line, record
             line = reader.line_num + 1
+    except csv.Error as error:
+        endless = str(error) == "unexpected end of data"
+        raise DataError(
+            source, "a quotation mark that is never closed" if endless else f"text after a quotation mark ({error})",
+            "quotation marks around whole fields",
+            "Close the field; a quotation mark inside a quoted field is written twice.", line,
+        ) from error  # fmt: skip
     finally:
         csv.field_size_limit(limit)
 
 
 def _looks_like_data(head: list[list[str]]) -> bool:
-    """Whether the first row holds values like those below it: numbers of the same size, or dates, and no text of its own.
+    """Whether the first row holds values like those below it: numbers of the same size, or dates, and no other text.
 
     Names that are numbers (sensor 773869) lie outside the range of their columns, and so are taken as names.
     """
@@ -174,32 +187,23 @@ def _parse(content: bytes, separator: str, quote: str | None, names: list[str], 
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _check_widths(content, separator, quote, len(names), source)
         raise DataError(
-            source, f"text that is no table ({str(error).splitlines()[0][:200]})", f"{SEPARATORS[separator]}-separated rows",
+            source,
+            f"text that is no table ({str(error).splitlines()[0][:200]})",
+            f"{SEPARATORS[separator]}-separated rows",
             "Check the quotation marks: a field that has one is put in quotation marks, with the inner one doubled.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _check_widths(content: bytes, separator: str, quote: str | None, width: int, source: str) -> None:
     """DataError for the first record whose number of fields is not ``width``."""
     if b'"' not in content and _same_width(content, separator, width):
         return
-    try:
-        for line, record in _records(content, separator, quote):
-            if len(record) == width:
-                continue
-            if any("\n" in field for field in record) and len(record) < width:
-                raise DataError(
-                    source, "a quotation mark that is not closed where the field ends", "one that is",
-                    "Close it, or double quotation marks inside a quoted field.", line,
-                )  # fmt: skip
+    for line, record in _records(content, separator, quote, source):
+        if record and len(record) != width:
             raise DataError(
-                source, f"{len(record)} fields", f"{width} as in the first row",
+                source, counted(len(record), "field"), f"{width} as in the first row",
                 f"Add or remove {SEPARATORS[separator]}s; a text that holds one belongs in quotation marks.", line,
             )  # fmt: skip
-    except csv.Error as error:
-        raise DataError(
-            source, f"text that is no table ({error})", "rows of fields", "Check the quotation marks."
-        ) from error
 
 
 def _same_width(content: bytes, separator: str, width: int) -> bool:
@@ -211,22 +215,23 @@ def _same_width(content: bytes, separator: str, width: int) -> bool:
     return bool(marks[:, -1].all() and not marks[:, :-1].any())
 
 
-def _without_blanks(frame: pl.DataFrame, content: bytes, separator: str, quote: str | None, skip: int) -> Delimited:
-    """Blank lines dropped; the lines of records counted only where they are not simply one after the other."""
-    filled = None
-    if frame.width > 1 and frame.get_column(frame.columns[-1]).null_count():
-        filled = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        if filled.all():
-            filled = None
-    multiline = quote is not None and content.count(b"\n") > frame.height + skip + 1
-    rows = None
-    if multiline:
-        rows = np.fromiter((line for line, _ in _records(content, separator, quote)), dtype=np.int64)
-    if filled is not None:
-        frame = frame.filter(filled)
-        rows = np.flatnonzero(filled.to_numpy()) + skip + 1 if rows is None else rows
-    if rows is not None and len(rows) != frame.height:
-        rows = rows[-frame.height :]
-    if frame.height == 0:
-        raise DataError("table", "blank lines only", "rows", "Give a table with rows.")
-    return Delimited(frame, separator, skip + 1, rows)
+def _lines(content: bytes, separator: str, quote: str | None, skip: int, height: int, source: str) -> np.ndarray | None:
+    """Lines at which the records begin; None where each is a line of its own."""
+    if quote is None or content.count(b"\n") <= height + skip:
+        return None
+    lines = np.fromiter((line for line, _ in _records(content, separator, quote, source)), dtype=np.int64)
+    return lines[skip : skip + height]
+
+
+def _without_blanks(table: Delimited, source: str) -> Delimited:
+    """Rows with no value at all are dropped; the others keep their numbers."""
+    frame = table.frame
+    if frame.width == 1 or not frame.get_column(frame.columns[-1]).null_count():
+        return table
+    filled = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    if filled.all():
+        return table
+    if not filled.any():
+        raise DataError(source, "rows without any value", "values", "Give a table with values in it.")
+    rows = table.rows if table.rows is not None else np.arange(frame.height) + table.first
+    return Delimited(frame.filter(filled), table.separator, table.first, rows[filled.to_numpy()])

@@ -6,7 +6,7 @@ time. Each kind of step counts steps from the start of a series and turns counts
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class _Step(BaseModel):
         """Whether stamps are dates and times."""
         return True
 
-    def refit(self, stamps: Stamps, starts: Stamps) -> _Step:
+    def refit(self, stamps: Stamps) -> Self:
         """The same step for other data; only business days take their holidays anew."""
         return self
 
@@ -118,9 +118,9 @@ class BusinessStep(_Step):
     name: str = "business-daily"
     season: int = 5
 
-    def refit(self, stamps: Stamps, starts: Stamps) -> BusinessStep:
+    def refit(self, stamps: Stamps) -> Self:
         """With the holidays that other data show."""
-        return BusinessStep(holidays=missing_weekdays(stamps))
+        return type(self)(holidays=missing_weekdays(stamps))
 
     def _holidays(self) -> NDArray[np.datetime64]:
         return np.array(self.holidays, dtype="datetime64[D]")
@@ -143,7 +143,7 @@ class IntegerStep(_Step):
     """
 
     kind: Literal["integer"] = "integer"
-    size: int = Field(1, ge=1)
+    size: int = Field(default=1, ge=1)
     season: int = 1
 
     @property

@@ -52,10 +52,14 @@ def fill(values: Floats, offsets: Index, policy: str) -> Floats:
     begin = np.repeat(offsets[:-1], np.diff(offsets))
     for column in range(values.shape[1]):
         known = ~np.isnan(values[:, column])
-        filled[:, column] = (
-            values[:, column] if known.all() else FILLS[policy](values[:, column], known, begin)
-        )
+        filled[:, column] = values[:, column] if known.all() else FILLS[policy](values[:, column], known, begin)
     return filled
+
+
+def history_of(observed: NDArray[np.bool_], offsets: Index) -> Index:
+    """Rows of each series up to its last with an observed value, [S], from observed [N, C]."""
+    rows = np.where(observed.any(axis=1), np.arange(1, len(observed) + 1), 0)
+    return np.maximum(np.maximum.reduceat(rows, offsets[:-1]) - offsets[:-1], 0)
 
 
 def _neighbours(known: NDArray[np.bool_], begin: Index) -> tuple[Index, Index]:
@@ -94,4 +98,4 @@ def last_of(values: Floats, same: NDArray[np.bool_]) -> Floats:
 
 
 MERGES: dict[str, Callable[[Floats, NDArray[np.bool_]], Floats]] = {"mean": mean_of, "sum": sum_of, "last": last_of}
-"""How rows with the same series and stamp become one: values [N, C], and [N - 1] whether a row repeats the one before."""
+"""How rows of one series and stamp become one: of values [N, C], and [N - 1] whether a row repeats the one before."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from echoic.data.calendar import calendar_features, calendar_names
 from echoic.data.columns import Columns
 from echoic.data.frequency import Frequency, Stamps
+from echoic.data.gaps import history_of
 from echoic.data.schema import Schema
 from echoic.errors import DataError
 
@@ -81,10 +82,7 @@ class Panel:
     @cached_property
     def history(self) -> NDArray[np.int64]:
         """Rows of each series up to its last observed value, [S]: later rows hold covariates of the future only."""
-        rows = np.arange(1, len(self.stamps) + 1)
-        rows[~self.observed.any(axis=1)] = 0
-        last = np.maximum.reduceat(rows, self.offsets[:-1]) if len(rows) else rows
-        return np.maximum(last - self.offsets[:-1], 0)
+        return history_of(self.observed, self.offsets)
 
     def name(self, series: int) -> str:
         """The name of a series, for messages and plots."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from echoic.data.calendar import calendar_features, calendar_names
 from echoic.data.columns import Columns, check_columns, resolve_columns
 from echoic.data.covariates import read_covariates, read_static
-from echoic.data.frequency import ALIASES, BusinessStep, Frequency, IrregularStep, Stamps, infer_frequency
-from echoic.data.gaps import FILLS, MERGES, fill
+from echoic.data.frequency import ALIASES, Frequency, Stamps
+from echoic.data.gaps import FILLS, MERGES
 from echoic.data.panel import Panel
+from echoic.data.rows import Rows, filled
 from echoic.data.schema import Schema
 from echoic.data.table import Table, open_table
-from echoic.data.times import TimeFormat, read_times
+from echoic.data.times import read_times
 from echoic.errors import DataError, OptionError
 from echoic.notices import notice
 
 Index = NDArray[np.int64]
-LARGEST_GRID = 20  # times the rows of the table, after gaps are filled
 
 
 class Reading(BaseModel):
@@ -40,9 +39,9 @@ class Reading(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     missing: tuple[str, ...] = ()
-    gaps: str = Field("forward", description=" or ".join(FILLS))
-    duplicates: str = Field("error", description=" or ".join(("error", *MERGES)))
-    frequency: str | None = Field(None, description=", ".join(ALIASES))
+    gaps: str = Field(default="forward", description=" or ".join(FILLS))
+    duplicates: str = Field(default="error", description=" or ".join(("error", *MERGES)))
+    frequency: str | None = Field(default=None, description=", ".join(ALIASES))
     header: bool | None = None
 
 
@@ -81,12 +80,14 @@ def read_panel(
     members = (series, np.unique(series, return_index=True)[1])
     codes, numbers, static_found = read_static(table, columns.static, members, categories)
 
-    rows = _Rows(series, stamps, np.concatenate([values, known, past], axis=1)).take(order)
-    rows = _merge(rows, table, order, columns, time_format, reading.duplicates)
-    frequency = _frequency(rows, reading, schema, time_format, table, order)
-    stamps, offsets, features = _grid(rows, len(ids), frequency, table, time_format)
+    features = np.concatenate([values, known, past], axis=1)
+    everything = np.arange(table.height) if order is None else order
+    rows = Rows(series[everything], stamps[everything], features[everything], everything, table, time_format)
+    rows = rows.merged(reading.duplicates, _remedy_for_repeats(columns))
+    frequency = _step(rows, reading, schema)
+    stamps, offsets, features = rows.on_grid(frequency)
     observed = ~np.isnan(features[:, : len(columns.target)])
-    features = _filled(features, observed, offsets, reading.gaps, table)
+    features = filled(features, len(columns.target), offsets, reading.gaps, table.source)
 
     first, second = values.shape[1], values.shape[1] + known.shape[1]
     found = {**known_found, **past_found, **static_found}
@@ -101,25 +102,6 @@ def read_panel(
         static_codes=codes, static_sizes=tuple(len(found[name]) + 1 for name in texts), static_numbers=numbers,
     )  # fmt: skip
     return _without_empty_series(panel)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of a table: series [N], stamps [N] and features [N, F] (targets, known, past) with NaN where missing."""
-
-    series: Index
-    stamps: Stamps
-    features: NDArray[np.float32]
-
-    def take(self, order: Index | None) -> _Rows:
-        if order is None:
-            return self
-        return _Rows(self.series[order], self.stamps[order], self.features[order])
-
-    @property
-    def offsets(self) -> Index:
-        """Where each series begins; every series has a row."""
-        return np.concatenate([[0], np.flatnonzero(np.diff(self.series)) + 1, [len(self.series)]]).astype(np.int64)
 
 
 def _check_policies(reading: Reading) -> None:
@@ -142,8 +124,11 @@ def _open(source: Any, reading: Reading) -> Table:
         lacking = [name for name in first.frame.columns if name not in table.frame.columns]
         if lacking:
             raise DataError(
-                table.source, f"no column {', '.join(lacking)}", f"the columns of {first.source}", "Give both the same columns."
-            )  # fmt: skip
+                table.source,
+                f"no column {', '.join(lacking)}",
+                f"the columns of {first.source}",
+                "Give both the same columns.",
+            )
     frames = [table.frame.select(first.frame.columns) for table in tables]
     joined = pl.concat(frames, how="vertical_relaxed")
     rows = np.concatenate([[table.row(i) for i in range(table.height)] for table in tables])
@@ -199,115 +184,25 @@ def _count_within(series: Index, order: Index | None) -> Stamps:
     return count
 
 
-def _merge(
-    rows: _Rows, table: Table, order: Index | None, columns: Columns, time_format: TimeFormat, policy: str
-) -> _Rows:
-    same = (np.diff(rows.stamps) == 0) & (np.diff(rows.series) == 0)
-    if not same.any():
-        return rows
-    if policy == "error":
-        places = np.flatnonzero(same)[0] + np.arange(2)
-        numbers = sorted(table.row(int(place if order is None else order[place])) for place in places)
-        hint = (
-            "If the table holds several series, name the column that tells them apart with --series. "
-            if not columns.series
-            else ""
-        )
-        raise DataError(
-            table.source,
-            f"{time_format.say(int(rows.stamps[places[0]]))} again (first in row {numbers[0]}; {int(same.sum())} rows repeat)",
-            "one row for each series and time",
-            f"{hint}Delete the repeated rows, or pass --duplicates mean, sum or last.",
-            numbers[1],
-            columns.time,
-        )
-    notice(f"{table.source}: {int(same.sum())} rows repeat a series and time; taken together by their {policy}.")
-    kept = np.concatenate([[True], ~same])
-    return _Rows(rows.series[kept], rows.stamps[kept], MERGES[policy](rows.features, same))
-
-
-def _frequency(
-    rows: _Rows, reading: Reading, schema: Schema | None, time_format: TimeFormat, table: Table, order: Index | None
-) -> Frequency:
-    """The step given, that of training, or the one the rows show; checked against the rows."""
-    offsets = rows.offsets
-    if reading.frequency is None and schema is None:
-        frequency = infer_frequency(rows.stamps, offsets, time_format.dated)
-        _say_frequency(frequency, table)
-        return frequency
-    frequency = ALIASES[reading.frequency] if reading.frequency else schema.frequency  # type: ignore[union-attr]
-    if frequency.dated != time_format.dated:
-        raise DataError(
-            table.source, "dates" if time_format.dated else "whole numbers", "dates" if frequency.dated else "whole numbers",
-            f"The step is {frequency.name}: give times that fit it.",
-        )  # fmt: skip
-    starts = np.repeat(rows.stamps[offsets[:-1]], np.diff(offsets))
-    frequency = frequency.refit(rows.stamps, starts)
-    if isinstance(frequency, IrregularStep):
-        return frequency
-    off = frequency.stamp(starts, frequency.count(rows.stamps, starts)) != rows.stamps
-    if off.any():
-        place = int(np.argmax(off))
-        raise table.error(
-            place if order is None or len(order) != len(off) else int(order[place]), None,
-            time_format.say(int(rows.stamps[place])),
-            f"{frequency.name} steps from {time_format.say(int(starts[place]))}",
-            "Correct the time, or pass the --frequency that the table has.",
-        )  # fmt: skip
+def _step(rows: Rows, reading: Reading, schema: Schema | None) -> Frequency:
+    """The step asked for, that of training, or the one the rows show."""
+    if reading.frequency is not None:
+        frequency: Frequency = ALIASES[reading.frequency]
+    elif schema is not None:
+        frequency = schema.frequency
+    else:
+        return rows.step()
+    if rows.time_format.dated:
+        frequency = frequency.refit(rows.stamps)
+    rows.check_step(frequency)
     return frequency
 
 
-def _say_frequency(frequency: Frequency, table: Table) -> None:
-    if isinstance(frequency, IrregularStep):
-        notice(f"{table.source}: rows have no common step in time; each row is taken as one step.")
-    elif isinstance(frequency, BusinessStep) and frequency.holidays:
-        notice(
-            f"{table.source}: business days; {len(frequency.holidays)} weekdays without any row are taken as holidays."
-        )
-
-
-def _grid(
-    rows: _Rows, count: int, frequency: Frequency, table: Table, time_format: TimeFormat
-) -> tuple[Stamps, Index, NDArray[np.float32]]:
-    """Stamps, offsets and features with a row for every step between a series' first and last; NaN in the new ones."""
-    offsets = rows.offsets
-    if isinstance(frequency, IrregularStep):
-        return rows.stamps, offsets, rows.features
-    starts = rows.stamps[offsets[:-1]]
-    lengths = frequency.count(rows.stamps[offsets[1:] - 1], starts) + 1
-    total = int(lengths.sum())
-    if total == len(rows.stamps):
-        return rows.stamps, offsets, rows.features
-    if total > LARGEST_GRID * len(rows.stamps) + 1000:
-        widest = int(np.argmax(lengths - np.diff(offsets)))
-        raise DataError(
-            table.source, f"{len(rows.stamps)} rows over {total} steps", f"few gaps at {frequency.name} steps",
-            f"Check the times around {time_format.say(int(starts[widest]))}, or pass another --frequency.",
-        )  # fmt: skip
-    place = frequency.count(rows.stamps, np.repeat(starts, np.diff(offsets)))
-    new = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    features = np.full((total, rows.features.shape[1]), np.nan, dtype=np.float32)
-    features[place + np.repeat(new[:-1], np.diff(offsets))] = rows.features
-    within = np.arange(total) - np.repeat(new[:-1], lengths)
-    stamps = frequency.stamp(np.repeat(starts, lengths), within)
-    gapped = int(np.count_nonzero(lengths > np.diff(offsets)))
-    notice(
-        f"{table.source}: {total - len(rows.stamps)} missing rows in {gapped} of {count} series were put in ({frequency.name})."
+def _remedy_for_repeats(columns: Columns) -> str:
+    apart = (
+        "" if columns.series else "If the table holds several series, name the column that tells them apart: --series. "
     )
-    return stamps, new, features
-
-
-def _filled(
-    features: NDArray[np.float32], observed: NDArray[np.bool_], offsets: Index, policy: str, table: Table
-) -> NDArray[np.float32]:
-    targets = observed.shape[1]
-    if observed.all() and not np.isnan(features[:, targets:]).any():
-        return features
-    missing = int((~observed).sum())
-    lost = int(np.isnan(features[:, targets:]).sum())
-    parts = [f"{missing} target values"] * bool(missing) + [f"{lost} covariate values"] * bool(lost)
-    notice(f"{table.source}: {' and '.join(parts)} missing; filled by policy '{policy}', and not counted in the loss.")
-    return fill(features, offsets, policy)
+    return f"{apart}Delete the repeated rows, or pass --duplicates mean, sum or last."
 
 
 def _without_empty_series(panel: Panel) -> Panel:

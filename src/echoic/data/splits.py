@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoic.data.panel import Panel, Part
+from echoic.data.wording import counted
 from echoic.errors import DataError, OptionError
 from echoic.notices import notice
 
@@ -93,7 +94,8 @@ def parse_split(split: str) -> tuple[float, float, float]:
     fine = len(numbers) == 3 and all(np.isfinite(numbers)) and min(numbers) >= 0 and numbers[0] > 0
     if not fine or not (rows or sum(numbers) <= 1 + 1e-9):
         raise OptionError(
-            f'split: found "{split}", expected training, validation and test as rows, 8640/2880/2880, or shares, 0.7/0.1/0.2.'
+            f'split: found "{split}", expected training, validation and test as rows, 8640/2880/2880, or as shares, '
+            "0.7/0.1/0.2."
         )
     return numbers if rows else tuple(number / max(1.0, sum(numbers)) for number in numbers)  # type: ignore[return-value]
 
@@ -131,7 +133,7 @@ def _checked(parts: Cut, horizon: int) -> Cut:
         asked = int((part.begin < part.panel.history).any() and (part.end > part.begin).any())
         if asked and not (part.lengths >= horizon).any():
             raise DataError(
-                part.panel.source, f"at most {part.lengths.max()} rows of a series in the {name} part",
+                part.panel.source, f"at most {counted(int(part.lengths.max()), 'row')} of a series in the {name} part",
                 f"at least {horizon}", "Give more rows, a smaller --horizon, or another --split.",
             )  # fmt: skip
     idle = int(np.count_nonzero((parts.test.lengths < horizon) & (parts.train.lengths > horizon)))
@@ -144,7 +146,7 @@ def _enough(train: Part, horizon: int) -> None:
     long_enough = train.lengths > horizon
     if not long_enough.any():
         raise DataError(
-            train.panel.source, f"at most {int(train.lengths.max(initial=0))} rows of a series for training",
+            train.panel.source, f"at most {counted(int(train.lengths.max(initial=0)), 'row')} of a series for training",
             f"at least {horizon + 1}, the horizon and one more",
             "Give longer series, a smaller --horizon, or another --split.",
         )  # fmt: skip

@@ -76,12 +76,8 @@ class Table:
         """
         values = self.values(column)
         if values.dtype == pl.String:
-            numbers = _cast(values)
-            if numbers.null_count() > values.null_count():
-                numbers = _cast(values.str.strip_chars())
-                if self.separator == ";" and numbers.null_count() > values.null_count():
-                    numbers = _cast(values.str.strip_chars().str.replace(",", ".", literal=True))
-                self._check_numbers(values, numbers, column)
+            numbers = self.read_numbers(values)
+            self._check_numbers(values, numbers, column)
         elif values.dtype.is_numeric() or values.dtype == pl.Boolean or values.dtype == pl.Null:
             numbers = values.cast(pl.Float64)
         else:
@@ -89,9 +85,22 @@ class Table:
         numbers = numbers.fill_nan(None)
         if numbers.null_count() == len(numbers):
             raise self.error(
-                None, column, "no value at all", "numbers", "Leave this column out, or give a table in which it is filled."
-            )  # fmt: skip
+                None,
+                column,
+                "no value at all",
+                "numbers",
+                "Leave this column out, or give a table in which it is filled.",
+            )
         self._check_size(numbers, column)
+        return numbers
+
+    def read_numbers(self, texts: pl.Series) -> pl.Series:
+        """Texts as Float64, null where one is no number; with a decimal comma where semicolons stand between cells."""
+        numbers = _cast(texts)
+        if numbers.null_count() > texts.null_count():
+            numbers = _cast(texts.str.strip_chars())
+        if self.separator == ";" and numbers.null_count() > texts.null_count():
+            numbers = _cast(texts.str.strip_chars().str.replace(",", ".", literal=True))
         return numbers
 
     def _check_numbers(self, values: pl.Series, numbers: pl.Series, column: str) -> None:
@@ -102,9 +111,13 @@ class Table:
         text = values[index]
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise self.error(
-            index, column, f'"{shown}"', "a number",
-            f'Empty cells are treated as missing; replace "{shown}" by a number or nothing, or pass --missing "{shown}".',
-        )  # fmt: skip
+            index,
+            column,
+            f'"{shown}"',
+            "a number",
+            f'Empty cells are treated as missing; replace "{shown}" by a number or nothing, '
+            f'or pass --missing "{shown}".',
+        )
 
     def _check_size(self, numbers: pl.Series, column: str) -> None:
         if (largest := numbers.abs().max()) is None or float(largest) <= LARGEST:  # type: ignore[arg-type]
@@ -173,7 +186,7 @@ def _from_pandas(source: Any) -> pl.DataFrame:
     """Column by column, since polars asks for pyarrow otherwise; a named or dated index becomes a column."""
     if not type(source).__module__.startswith("pandas") or not hasattr(source, "columns"):
         raise DataError(
-            "table", f"a {type(source).__name__}", "a path or a polars or pandas DataFrame", "Pass one of these."
+            "table", f"the type {type(source).__name__}", "a path or a polars or pandas DataFrame", "Pass one of these."
         )  # fmt: skip
     if source.index.name is not None or "datetime" in str(source.index.dtype):
         source = source.rename_axis(index=source.index.name or "time").reset_index()

@@ -89,7 +89,7 @@ def looks_like_time(values: pl.Series) -> bool:
     sample = values.drop_nulls().head(SAMPLE).str.strip_chars()
     if sample.is_empty() or sample.cast(pl.Int64, strict=False).null_count() == 0:
         return False
-    return bool(_formats(sample)) or _quarters(sample).null_count() == 0
+    return bool(_formats(sample)) or _quarters(sample).null_count() < 0.5 * len(sample)
 
 
 def _from_integers(numbers: Stamps, column: str) -> tuple[Stamps, TimeFormat]:
@@ -117,22 +117,24 @@ def _from_texts(texts: pl.Series, table: Table, column: str, known: TimeFormat |
             raise _no_time(table, column, whole, "a whole number, as in the rows before")
         return _from_integers(whole.to_numpy(), column)
     sample = texts.head(SAMPLE)
-    if _quarters(sample).null_count() == 0:
+    if _quarters(sample).null_count() < 0.5 * len(sample):
         quarters = _quarters(texts)
         if quarters.null_count():
             raise _no_time(table, column, quarters, "a quarter as 2020Q1")
-        separator = sample[0].upper().split("Q")[0][4:]
+        separator = texts[0].upper().split("Q")[0][4:]
         return month_start(quarters.to_numpy()), TimeFormat(kind="quarter", format=separator)
     formats = _formats(sample)
     if known is not None and known.format in formats:
         formats = [known.format]
     if not formats:
-        raise _no_time(table, column, _best_attempt(texts), "a date or time, as 2024-05-31 or 2024-05-31 13:00")
+        none = _quarters(sample.head(1))
+        raise _no_time(table, column, none, "a date or time, as 2024-05-31 or 2024-05-31 13:00")
     attempts = [(form, _parse(texts, form)) for form in formats]
     whole = [(form, parsed) for form, parsed in attempts if parsed.null_count() == 0]
     if not whole:
         form, parsed = min(attempts, key=lambda attempt: attempt[1].null_count())
-        raise _no_time(table, column, parsed, f"a time written as in the first row ({texts[0]})")
+        like = texts.filter(parsed.is_not_null())[0]
+        raise _no_time(table, column, parsed, f"a time written like {like}")
     stamps = {form: _microseconds(parsed) for form, parsed in whole}
     form = min(stamps, key=lambda form: len(np.unique(np.diff(np.unique(stamps[form])))))
     if len(stamps) > 1:
@@ -144,14 +146,11 @@ def _from_texts(texts: pl.Series, table: Table, column: str, known: TimeFormat |
 
 
 def _formats(sample: pl.Series) -> list[str]:
-    """Formats that read the whole sample."""
-    first = sample.head(1)
-    fitting = [form for form in FORMATS if _parse(first, form).null_count() == 0]
-    return [form for form in fitting if _parse(sample, form).null_count() == 0]
-
-
-def _best_attempt(texts: pl.Series) -> pl.Series:
-    return min((_parse(texts.head(SAMPLE), form) for form in FORMATS), key=lambda parsed: parsed.null_count())
+    """Formats that read most of a sample: all that read as much as the best does, if that is half of it."""
+    few = sample.head(5)
+    missed = {form: _parse(sample, form).null_count() for form in FORMATS if _parse(few, form).null_count() < len(few)}
+    fewest = min(missed.values(), default=len(sample))
+    return [form for form, count in missed.items() if count == fewest and count < 0.5 * len(sample)]
 
 
 def _parse(texts: pl.Series, form: str) -> pl.Series:
