@@ -19,7 +19,8 @@ def running(size: int) -> Symbols:
 def rows(streams, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     batches = list(streams.epoch(epoch))
     assert len(batches) == len(streams)
-    return tuple(np.concatenate([part.numpy() for part in parts], axis=1) for parts in zip(*batches, strict=True))
+    inputs, targets, _ = zip(*batches, strict=True)
+    return np.concatenate(inputs, axis=1), np.concatenate(targets, axis=1)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,17 @@ def test_an_epoch_resumed_in_its_middle_is_the_rest_of_it():
     whole, rest = list(streams.epoch(3)), list(streams.epoch(3, start=9))
     assert len(rest) == len(whole) - 9
     assert all((a.inputs == b.inputs).all() for a, b in zip(whole[9:], rest, strict=True))
+
+
+def test_rows_begin_afresh_now_and_then():
+    """About one stretch in sixteen, in other places in each epoch, and never in held-out text."""
+    streams = TrainingStreams(running(200_000), 16, 10, seed=2)
+    fresh = [np.stack([batch.fresh.numpy() for batch in streams.epoch(epoch)]) for epoch in (0, 1)]
+    assert fresh[0].mean() == pytest.approx(1 / 16, abs=0.01)
+    assert (fresh[0] != fresh[1]).any()
+    resumed = np.stack([batch.fresh.numpy() for batch in streams.epoch(1, start=400)])
+    assert (resumed == fresh[1][400:]).all()
+    assert not any(batch.fresh.any() for batch in HeldOutStreams(running(5000), 4, 10).epoch(0))
 
 
 def test_separate_documents_keep_together_in_another_order():

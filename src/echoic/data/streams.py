@@ -16,6 +16,7 @@ from torch import Tensor
 from echoic.data.vocabulary import BOUNDARY, Vocabulary
 
 IGNORED = -100  # a target that is not scored, as in torch.nn.functional.cross_entropy
+FRESH = 1 / 16  # share of the stretches that begin with an empty state in training
 WARM_UP = 256  # steps: when a text is scored in several rows, each begins so many symbols before its first scored one
 
 
@@ -24,10 +25,12 @@ class StreamBatch(NamedTuple):
 
     inputs: [B, T] int64 symbols.
     targets: [B, T] int64, the symbol after each input, or -100 where it is not scored.
+    fresh: [B] bool, rows that begin with an empty state instead of the one carried from the batch before.
     """
 
     inputs: Tensor
     targets: Tensor
+    fresh: Tensor
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ class TrainingStreams:
     """Batches of an endless loop over the text, begun at another place in each epoch.
 
     The text is taken as a ring, so that rows of equal length cover all of it: an epoch shows about every symbol once
-    (at most half a batch is left out or shown twice). Separate documents come in another order in each epoch. Where an
-    epoch begins, and the order, depend on the seed and the epoch's number alone.
+    (at most half a batch is left out or shown twice). Separate documents come in another order in each epoch. Now and
+    then a row begins with an empty state in the middle of the text: a model that has only seen states carried over a
+    whole epoch does not find into a text from nothing, where every prompt and every evaluation begins. All of this
+    depends on the seed and the epoch's number alone.
 
     Args:
         text: encoded training text.
@@ -104,12 +109,13 @@ class TrainingStreams:
         generator = np.random.default_rng((self.seed, number))
         ring = self._shuffled(generator)
         offset = int(generator.integers(len(ring)))
+        fresh = torch.from_numpy(generator.random((self.batches, self.batch_size)) < FRESH)
         row_steps = self.batches * self.length
         first = offset + row_steps * np.arange(self.batch_size)[:, None]
         for batch in range(start, self.batches):
             steps = first + batch * self.length + np.arange(self.length + 1)
             block = torch.from_numpy(ring[steps % len(ring)])
-            yield StreamBatch(block[:, :-1].contiguous(), block[:, 1:].contiguous())
+            yield StreamBatch(block[:, :-1].contiguous(), block[:, 1:].contiguous(), fresh[batch])
 
     def _shuffled(self, generator: np.random.Generator) -> np.ndarray:
         starts = self.text.starts
@@ -159,6 +165,6 @@ class HeldOutStreams:
         """The batches, the same in every epoch."""
         for batch in range(start, len(self)):
             stretch = slice(batch * self.length, min((batch + 1) * self.length, self.row_steps))
-            yield StreamBatch(
-                torch.from_numpy(self.table[:, stretch].copy()), torch.from_numpy(self.targets[:, stretch].copy())
-            )
+            inputs, targets = self.table[:, stretch].copy(), self.targets[:, stretch].copy()
+            fresh = torch.zeros(len(inputs), dtype=torch.bool)
+            yield StreamBatch(torch.from_numpy(inputs), torch.from_numpy(targets), fresh)

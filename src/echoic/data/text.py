@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from echoic.data.table import read_table
 from echoic.errors import DataError
 from echoic.notices import notice
 
@@ -95,8 +96,6 @@ def _read_path(path: Path, column: str | None) -> Corpus:
     if not path.exists():
         raise DataError(path, "no such file", "a text file", "Check the path (a text in memory needs two lines).")
     if is_table(path):
-        from echoic.data.table import read_table
-
         return Corpus(str(path), column_of_texts(read_table(path), str(path), column), True)
     return Corpus(str(path), [read_text(path)], False)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from echoic.data.streams import HeldOutStreams, StreamBatch
 from echoic.layers.dropout import LockedDropout
@@ -69,13 +70,20 @@ class LanguageModel(nn.Module):
 
     def loss(self, batch: StreamBatch, carry: Any = None) -> Loss:
         """Mean -ln p of the batch's scored targets, nats; the state is the carry."""
-        features, state = self.features(batch.inputs, carry)
+        features, state = self.features(batch.inputs, self._begun(carry, batch.fresh))
         scored = batch.targets >= 0
         if bool(scored.all()):
             nats = self.softmax.nats(features.flatten(0, 1), batch.targets.flatten())
         else:
             nats = self.softmax.nats(features[scored], batch.targets[scored])
         return Loss(nats.sum() / max(1, nats.numel()), nats.numel(), state)
+
+    def _begun(self, carry: Any, fresh: Tensor) -> Any:
+        """The carried state, but the initial one in the fresh rows."""
+        if carry is None or not bool(fresh.any()):
+            return carry
+        initial = tuple(self.recurrent._fresh(len(fresh)))
+        return tree_map(lambda begun, carried: torch.where(fresh[:, None], begun, carried), initial, carry)
 
     def final_step_loss(self, batch: StreamBatch) -> Tensor:
         """Mean -ln p of the symbol after the last step, which depends on the last output alone."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import nn
 from echoic.baselines.ngram import NGram
 from echoic.data.cutting import check_long_enough, cut
 from echoic.data.streams import HeldOutStreams, Symbols, TrainingStreams
+from echoic.data.table import read_table
 from echoic.data.text import Corpus, guess_text_column, is_table, read_corpus
 from echoic.data.units import UNITS, AnyVocabulary
 from echoic.data.vocabulary import BOUNDARY, UNKNOWN
@@ -191,12 +191,7 @@ class Generate(Task[Symbols]):
         if not isinstance(source, pl.DataFrame) and not is_table(source):
             lines = read_corpus(source, lines=True).documents
             return pl.DataFrame({"prompt": lines}), "prompt"
-        if not isinstance(source, pl.DataFrame):
-            from echoic.data.table import read_table
-
-            table = read_table(Path(source))
-        else:
-            table = source
+        table = source if isinstance(source, pl.DataFrame) else read_table(source)
         column = self.settings.data.text
         return table, column if column in table.columns else guess_text_column(table, str(source))
 
