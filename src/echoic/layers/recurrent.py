@@ -97,7 +97,9 @@ class Recurrent(nn.Module):
         if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
             raise OptionError(f"inputs: found shape {list(inputs.shape)}, expected [B, T, {self.input_size}].")
         if state is not None and len(state) != len(self.cells):
-            raise OptionError(f"state: found {len(state)} states, expected {len(self.cells)}, one per layer and direction.")
+            raise OptionError(
+                f"state: found {len(state)} states, expected {len(self.cells)}, one per layer and direction."
+            )
         if self.residual and lengths is not None:  # what lies in the padding must not reach the sum
             steps = torch.arange(inputs.shape[1], device=inputs.device)
             inputs = inputs.masked_fill((steps >= lengths.to(inputs.device).unsqueeze(1)).unsqueeze(2), 0)
