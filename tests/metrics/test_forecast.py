@@ -9,6 +9,8 @@ import pytest
 
 from echoic.metrics.forecast import Forecasts, Reference, score, seasonal_error
 
+NAMES = ("abs", "square", "smape", "mase", "msz", "maz", "pinball", "inside")
+
 
 def random_case():
     generator = np.random.default_rng(3)
@@ -25,7 +27,9 @@ def random_case():
 
 def test_every_metric():
     truth, observed, forecasts, reference = random_case()
-    sums: dict[str, list[float]] = {name: [] for name in "abs square smape mase msz maz pinball inside".split()}
+    sums: dict[str, list[float]] = {
+        name: [] for name in ["abs", "square", "smape", "mase", "msz", "maz", "pinball", "inside"]
+    }
     for n, h, c in np.argwhere(observed):
         y, f = truth[n, h, c], forecasts.point[n, h, c]
         sums["abs"].append(abs(y - f))

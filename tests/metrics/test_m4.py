@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 import pytest
+from tests.shared_data import shared_data
 
 from echoic.metrics.forecast import Forecasts, Reference, score, seasonal_error
 from echoic.metrics.m4 import is_seasonal, naive2, owa, seasonal_indices
-from tests.shared_data import shared_data
 
 
 def rows(name: str) -> list[np.ndarray]:

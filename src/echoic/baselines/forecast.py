@@ -1,7 +1,7 @@
 """Forecasts without a network, to stand beside one: naive, seasonal naive, drift, and a linear map of the lookback.
 
-Legend: T steps of a series, C targets, N origins (an origin is the first step that is not known), H steps ahead, L steps of
-lookback.
+Legend: T steps of a series, C targets, N origins (an origin is the first step that is not known), H steps ahead, L
+steps of lookback.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Distributions at the output of a forecaster: loss, point forecasts, quantiles and samples from raw outputs.
 
-Legend: raw outputs are [B, H, C, P] (windows, steps ahead, targets, ``size`` numbers each), targets [B, H, C] in their own
-unit, and ``level`` says where and how large each window's series is, [B, 1, C]. A head turns the one into the other, so
-that a network always works near 0 and 1.
+Legend: raw outputs are [B, H, C, P] (windows, steps ahead, targets, ``size`` numbers each), targets [B, H, C] in their
+own unit, and ``level`` says where and how large each window's series is, [B, 1, C]. A head turns the one into the
+other, so that a network always works near 0 and 1.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ POINT_LOSSES = {
 
 
 class Quantiles(Head):
-    """Quantiles by pinball loss (Koenker and Bassett, 1978) that cannot cross: each is the one nearer to the median plus or
-    minus a positive step. Between the trained levels a quantile is interpolated.
+    """Quantiles by pinball loss (Koenker and Bassett, 1978) that cannot cross.
+
+    Each is the one nearer to the median plus or minus a positive step. Between trained levels they are interpolated.
 
     Args:
         levels: probabilities between 0 and 1; 0.5 is added where it is missing.
