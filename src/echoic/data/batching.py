@@ -17,9 +17,9 @@ WIDTH = 1.25  # longest to shortest row of a bucket of long rows
 class LengthBuckets:
     """Batches of whole rows, in an order fixed by the seed and the number of the epoch.
 
-    The rows are shuffled, pooled, sorted by length within a pool and cut into batches; the batches are shuffled. Rows too
-    long for a batch of ``batch_size`` within ``max_steps`` stand in buckets of similar length with smaller batches, a
-    single row at the least. Each epoch has the same number of batches.
+    The rows are shuffled, pooled, sorted by length within a pool and cut into batches; the batches are shuffled. Rows
+    too long for a batch of ``batch_size`` within ``max_steps`` stand in buckets of similar length with smaller batches,
+    a single row at the least. Each epoch has the same number of batches.
 
     Args:
         lengths: steps of each row, [N].
@@ -27,8 +27,8 @@ class LengthBuckets:
         batch_size: rows in a batch at most.
         seed: of the order.
         shuffle: False gives the rows from short to long, the same in every epoch.
-        max_steps: rows times longest length of a batch at most, which bounds the memory; None for no bound. A row longer
-            than this makes a batch of its own.
+        max_steps: rows times longest length of a batch at most, which bounds the memory; None for no bound. A row
+            longer than this makes a batch of its own.
     """
 
     def __init__(
