@@ -82,7 +82,8 @@ def read_panel(
 
     features = np.concatenate([values, known, past], axis=1)
     everything = np.arange(table.height) if order is None else order
-    rows = Rows(series[everything], stamps[everything], features[everything], everything, table, time_format)
+    sort = slice(None) if order is None else order
+    rows = Rows(series[sort], stamps[sort], features[sort], everything, table, time_format)
     rows = rows.merged(reading.duplicates, _remedy_for_repeats(columns))
     frequency = _step(rows, reading, schema)
     stamps, offsets, features = rows.on_grid(frequency)
@@ -199,15 +200,15 @@ def _step(rows: Rows, reading: Reading, schema: Schema | None) -> Frequency:
 
 
 def _remedy_for_repeats(columns: Columns) -> str:
-    apart = (
-        "" if columns.series else "If the table holds several series, name the column that tells them apart: --series. "
-    )
-    return f"{apart}Delete the repeated rows, or pass --duplicates mean, sum or last."
+    delete = "Delete the repeated rows, or pass --duplicates mean, sum or last."
+    if columns.series:
+        return delete
+    return f"If the table holds several series, name the column that tells them apart with --series. {delete}"
 
 
 def _without_empty_series(panel: Panel) -> Panel:
-    filled = panel.history > 0
-    if filled.all():
+    empty = panel.history == 0
+    if not empty.any():
         return panel
-    notice(f"{panel.source}: {int((~filled).sum())} of {len(panel)} series have no value at all; left out.")
-    return panel.select(np.flatnonzero(filled))
+    notice(f"{panel.source}: {int(empty.sum())} of {len(panel)} series have no value at all; left out.")
+    return panel.select(np.flatnonzero(~empty))

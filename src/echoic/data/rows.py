@@ -15,6 +15,7 @@ from echoic.data.wording import counted
 from echoic.notices import notice
 
 Index = NDArray[np.int64]
+Floats = NDArray[np.float32]
 LARGEST_GRID = 20  # times the rows of the table, after gaps are filled
 
 
@@ -82,7 +83,7 @@ class Rows:
                 None,
                 None,
                 kinds[self.time_format.dated],
-                f"{kinds[frequency.dated]}, for the step is {frequency.name}",
+                f"{kinds[frequency.dated]} in {frequency.name} steps",
                 "Give times that fit the step, or name another column with --time.",
             )
         if isinstance(frequency, IrregularStep):
@@ -125,9 +126,7 @@ class Rows:
         return stamps, new, features
 
 
-def filled(
-    features: NDArray[np.float32], targets: int, offsets: Index, policy: str, source: str
-) -> NDArray[np.float32]:
+def filled(features: Floats, targets: int, offsets: Index, policy: str, source: str) -> Floats:
     """Features [N, F] without NaN, the first ``targets`` of them targets; how many were filled is said.
 
     Empty targets after the last one of a series are no gap: these rows hold the covariates of the future.
