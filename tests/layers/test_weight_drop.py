@@ -65,6 +65,14 @@ def test_the_fused_backend_still_runs_it() -> None:
     layer(torch.randn(2, 6, 3))
 
 
+@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
+def test_a_replay_would_draw_another_mask(memory: str) -> None:
+    layer = Recurrent(weight_drop(build_cell("LSTM", 3, 5), 0.5), memory=memory)
+    with pytest.raises(OptionError, match='Use memory="store"'):
+        layer(torch.randn(2, 6, 3))
+    layer.eval()(torch.randn(2, 6, 3))
+
+
 def test_refusals() -> None:
     with pytest.raises(OptionError, match="weight drop: found a probability of 1"):
         weight_drop(build_cell("GRU", 3, 5), 1.0)

@@ -14,7 +14,6 @@ from echoic.layers.convert import convert
 from echoic.layers.dropin import GRU, LSTM, DropIn
 from echoic.notices import collected
 
-
 # torch says so of its own layer too
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
@@ -105,3 +104,6 @@ def test_parametrised_layers_are_left_and_said() -> None:
     assert isinstance(model[1], nn.LSTM)
     assert len(notices) == 1
     assert notices[0].startswith("convert: 1 is a ParametrizedLSTM")
+    with collected() as notices:
+        assert convert(model[1]) is model[1]
+    assert notices[0].startswith("convert: the model is a ParametrizedLSTM")

@@ -46,6 +46,11 @@ def unroll(
     backend, memory = options
     if memory not in MEMORIES:
         raise OptionError(f'memory: found "{memory}", expected one of {", ".join(MEMORIES)}.')
+    if memory != "store" and cell.training and parametrize.is_parametrized(cell):
+        raise OptionError(
+            f'memory="{memory}" runs steps again in the backward pass, where a parametrised weight (weight drop) '
+            'would be drawn anew. Use memory="store".'
+        )
     if inputs.dim() != 3 or inputs.shape[2] != cell.input_size:
         raise OptionError(f"inputs: found shape {list(inputs.shape)}, expected [B, T, {cell.input_size}].")
     batch, steps = inputs.shape[:2]

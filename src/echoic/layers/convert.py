@@ -40,6 +40,8 @@ def convert(model: nn.Module) -> nn.Module:
     """
     if type(model) in REPLACEMENTS:
         return _replacement(model)
+    if isinstance(model, nn.RNNBase):
+        _say_left(model, "the model")
     replaced: dict[int, DropIn] = {}
     for path, parent in model.named_modules():
         for name, child in parent._modules.items():
@@ -50,9 +52,12 @@ def convert(model: nn.Module) -> nn.Module:
                     replaced[id(child)] = _replacement(child)
                 parent._modules[name] = replaced[id(child)]
             elif isinstance(child, nn.RNNBase):
-                kind, place = type(child).__name__, f"{path}.{name}".lstrip(".")
-                notice(f"convert: {place} is a {kind}, not a plain torch.nn layer; it was left as it is.")
+                _say_left(child, f"{path}.{name}".lstrip("."))
     return model
+
+
+def _say_left(layer: nn.Module, place: str) -> None:
+    notice(f"convert: {place} is a {type(layer).__name__}, not a plain torch.nn layer; it was left as it is.")
 
 
 def _options(layer: Any) -> dict[str, Any]:

@@ -164,7 +164,7 @@ class DropIn(nn.Module):
         recurrent = self._recurrent.train(self.training)
         state = None
         if parts:
-            kind = type(recurrent.cells[0].initial_state(1))
+            kind = type(recurrent.layers()[0][0].initial_state(1))
             state = tuple(kind(*(part[position] for part in parts)) for position in range(len(self._suffixes)))
         outputs, ends = functional_call(
             recurrent, self._lent_parameters(recurrent), (inputs,), {"state": state, "lengths": lengths}
