@@ -5,8 +5,8 @@
 
 Prints one line: nats per character of the model and of n-grams counted on the same training text, minutes in all,
 parameters. The checkpoint is chosen on stretches of the first nine tenths that are held out of the training; the last
-tenth is scored once, at the end. Published on the same tenth: a minLSTM 1.555 (Feng et al., 2024), a Transformer trained
-on a large GPU 1.470 (nanoGPT), both chosen by the best score on that tenth itself.
+tenth is scored once, at the end. Published on the same tenth: a minLSTM 1.555 (Feng et al., 2024), a Transformer
+trained on a large GPU 1.470 (nanoGPT).
 """
 
 from __future__ import annotations
