@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from echoic.cells import registered_cells
+
 
 class RecurrentSettings(BaseModel):
     """Which cell, how many layers, which regularisation. Tasks subclass it to add and to change defaults."""
@@ -33,8 +35,6 @@ class RecurrentSettings(BaseModel):
     @classmethod
     def _known_cell(cls, name: str) -> str:
         """The registered spelling, whatever the case: ``--cell lstm`` means LSTM."""
-        from echoic.cells import registered_cells
-
         spellings = {known.lower(): known for known in registered_cells()}
         if name.lower() not in spellings:
             raise ValueError(f'found "{name}", expected one of {", ".join(registered_cells())}')
