@@ -106,6 +106,7 @@ def draw(trained: dict[str, Trained], path: Path) -> None:
         axes.set_xlabel("lag: steps before the last")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("‖∂L/∂h‖ relative to the last step")
+    panels[0].set_ylim(1e-15, 10)  # below lies the underflow of float32
     panels[0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
