@@ -38,9 +38,8 @@ def main() -> None:
     minutes = (time.monotonic() - started) / 60
     scores = {"model": model.metrics["test"], **model.metrics["baselines"]}
     for name, metrics in scores.items():
-        print(
-            f"{name:10} {metrics['nats_per_character']:.4f} nats  {metrics['bits_per_character']:.4f} bits per character"
-        )
+        nats, bits = metrics["nats_per_character"], metrics["bits_per_character"]
+        print(f"{name:10} {nats:.4f} nats  {bits:.4f} bits per character")
     print(f"{minutes:.1f} minutes, {model.metrics['parameters']:,} parameters, options {options}")
     print(model.generate("ROMEO:", length=300, seed=arguments.seed))
 

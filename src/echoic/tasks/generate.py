@@ -50,9 +50,12 @@ class GenerateData(DataSettings):
 
 
 class GenerateTraining(Training):
-    """How to train a language model."""
+    """How to train a language model: many small updates at a high rate, since text is plenty and a state is carried."""
 
-    bptt: int = Field(128, ge=1, le=2**16, description="steps of truncated backpropagation through time")
+    epochs: int = Field(10, ge=1, description="passes over the training data at most")
+    batch_size: int = Field(16, ge=1, description="streams side by side")
+    learning_rate: float | Literal["auto"] = Field(8e-3, description='peak learning rate; "auto" runs the finder')
+    bptt: int = Field(64, ge=1, le=2**16, description="steps of truncated backpropagation through time")
 
 
 class GenerateSettings(TaskSettings):
