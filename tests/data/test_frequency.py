@@ -22,11 +22,21 @@ def stamps_of(times: pl.Series) -> np.ndarray:
 @pytest.mark.parametrize(
     ("interval", "name", "season"),
     [
-        ("1s", "secondly", 60), ("1m", "minutely", 1440), ("5m", "every 5 minutes", 288), ("15m", "every 15 minutes", 96),
-        ("1h", "hourly", 24), ("6h", "every 6 hours", 4), ("1d", "daily", 7), ("1w", "weekly", 1), ("2w", "every 2 weeks", 1),
-        ("1mo", "monthly", 12), ("2mo", "every 2 months", 6), ("1q", "quarterly", 4), ("1y", "yearly", 1),
+        ("1s", "secondly", 60),
+        ("1m", "minutely", 1440),
+        ("5m", "every 5 minutes", 288),
+        ("15m", "every 15 minutes", 96),
+        ("1h", "hourly", 24),
+        ("6h", "every 6 hours", 4),
+        ("1d", "daily", 7),
+        ("1w", "weekly", 1),
+        ("2w", "every 2 weeks", 1),
+        ("1mo", "monthly", 12),
+        ("2mo", "every 2 months", 6),
+        ("1q", "quarterly", 4),
+        ("1y", "yearly", 1),
     ],
-)  # fmt: skip
+)
 def test_step_and_continuation_agree_with_polars(interval: str, name: str, season: int):
     """The step is found from the first 40 of 60 stamps of a range made by polars, and gives the other 20."""
     number, unit = int(interval.rstrip("smhdwoqy")), interval.lstrip("0123456789")
@@ -81,6 +91,12 @@ def test_irregular():
     assert frequency.name == "irregular"
     lonely = np.array([0, 1, 2, 10**6]) * MINUTE  # a gap that would make a million rows of four
     assert infer_frequency(lonely, np.array([0, 4])).name == "irregular"
+
+
+def test_half_steps():
+    """Rows mostly an hour apart, some half an hour: a grid of half hours holds them all."""
+    stamps = np.cumsum([0, 2, 2, 1, 2, 2, 3, 2, 2]) * 30 * MINUTE
+    assert infer_frequency(stamps, np.array([0, 9])) == FixedStep(microseconds=30 * MINUTE)
 
 
 @pytest.mark.parametrize("size", [1, 7])

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.shared_data import shared_data
 
 from echoic.data.table import open_table, read_table
 from echoic.errors import DataError
 from echoic.notices import collected
-from tests.shared_data import shared_data
 
 ROWS = b"".join(b"2024-01-%02d,%d\n" % (day, day * 3) for day in range(1, 20))
 TABLE = b"date,units\n" + ROWS  # 20 lines: the next is row 21
@@ -27,9 +27,9 @@ def written(folder: Path, content: bytes, name: str = "sales.csv") -> Path:
 
 def refused(folder: Path, content: bytes, name: str = "sales.csv", column: str | None = None) -> DataError:
     """The error of reading a file, or of reading the numbers of one of its columns."""
+    path = written(folder, content, name)
     with pytest.raises(DataError) as caught:
-        table = open_table(written(folder, content, name))
-        table.numbers(column or "units")
+        open_table(path).numbers(column or "units")
     return caught.value
 
 
@@ -81,13 +81,13 @@ def test_missing_and_folders(tmp_path: Path):
         read_table(pl.DataFrame({"a": []}))
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_an_endless_line_is_refused_before_it_is_read(tmp_path: Path, packed: bool):
+@pytest.mark.parametrize(("packed", "size"), [(False, 17), (True, 200)])
+def test_an_endless_line_is_refused_before_it_is_read(tmp_path: Path, packed: bool, size: int):
     """200 MB without a line break, 200 KB on disk where packed: refused at 16 MiB of it."""
     path = tmp_path / "line.csv"
     with gzip.open(path, "wb", 1) if packed else path.open("wb") as file:
         file.write(b"a,b\n")
-        for _ in range(200):
+        for _ in range(size):
             file.write(b"x" * 1_000_000)
     with pytest.raises(DataError, match="line 2 longer than 16 MiB"):
         read_table(path)
@@ -170,8 +170,13 @@ def test_json_lines(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("line", "found", "column"),
-    [(b"{", "no JSON", None), (b"[1]", "a list", None), (b'{"a": {}}', "a nested object", "a"), (b"[" * 99999, "no JSON", None)],
-)  # fmt: skip
+    [
+        (b"{", "no JSON", None),
+        (b"[1]", "a list", None),
+        (b'{"a": {}}', "a nested object", "a"),
+        (b"[" * 99999, "no JSON", None),
+    ],
+)
 def test_faults_of_json_lines(tmp_path: Path, line: bytes, found: str, column: str | None):
     with pytest.raises(DataError) as caught:
         read_table(written(tmp_path, b'{"a": 1}\n' + line + b"\n", "a.jsonl"))
@@ -205,8 +210,12 @@ def test_wrong_types_of_other_formats(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("sentiment/sst2/train.tsv.gz", (6920, 2)), ("sentiment/chnsenticorp-hotel/dev.tsv.gz", None), ("forecasting/los-loop/los_speed.csv.gz", (2016, 207))],
-)  # fmt: skip
+    [
+        ("sentiment/sst2/train.tsv.gz", (6920, 2)),
+        ("sentiment/chnsenticorp-hotel/dev.tsv.gz", None),
+        ("forecasting/los-loop/los_speed.csv.gz", (2016, 207)),
+    ],
+)
 def test_real_tables(name: str, shape: tuple[int, int] | None):
     path = shared_data(name)
     frame = read_table(path)

@@ -228,10 +228,10 @@ def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], dated: bool = Tr
         return FixedStep(microseconds=DAY) if dated else IntegerStep()
     span = int((stamps[offsets[1:] - 1] - stamps[offsets[:-1]]).sum())
     usual = _most_common(steps)
+    common = _common_step(steps, usual, span, len(stamps))
     if not dated:
-        if not np.any(steps % usual) and span // usual <= 10 * len(stamps):
-            return IntegerStep(size=usual)
-        return IrregularStep(typical=max(1, int(np.median(steps))), is_dated=False)
+        typical = max(1, int(np.median(steps)))
+        return IntegerStep(size=common) if common else IrregularStep(typical=typical, is_dated=False)
     shortest = int(steps.min())
     months = _month_step(stamps, inner) if shortest >= 28 * DAY else None
     if months is not None:
@@ -240,8 +240,8 @@ def infer_frequency(stamps: Stamps, offsets: NDArray[np.int64], dated: bool = Tr
         holidays = missing_weekdays(stamps)
         if len(holidays) <= 0.2 * len(np.unique(day_of(stamps))):
             return BusinessStep(holidays=holidays)
-    if not np.any(steps % usual) and span // usual <= 10 * len(stamps):
-        return FixedStep(microseconds=usual)
+    if common:
+        return FixedStep(microseconds=common)
     return IrregularStep(typical=max(1, int(np.median(steps))))
 
 
@@ -271,6 +271,14 @@ def missing_weekdays(stamps: Stamps) -> tuple[int, ...]:
 def _most_common(steps: Stamps, sample: int = 200_000) -> int:
     found, counts = np.unique(steps[:: max(1, len(steps) // sample)], return_counts=True)
     return int(found[np.argmax(counts)])
+
+
+def _common_step(steps: Stamps, usual: int, span: int, rows: int) -> int | None:
+    """The usual step where all others are multiples of it, or else a divisor of all that makes few new rows."""
+    if not np.any(steps % usual):
+        return usual if span // usual <= 10 * rows else None
+    divisor = int(np.gcd.reduce(steps))
+    return divisor if span // divisor <= 3 * rows else None
 
 
 def _only_weekdays(stamps: Stamps) -> bool:

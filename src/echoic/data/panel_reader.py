@@ -132,7 +132,7 @@ def _open(source: Any, reading: Reading) -> Table:
             )
     frames = [table.frame.select(first.frame.columns) for table in tables]
     joined = pl.concat(frames, how="vertical_relaxed")
-    rows = np.concatenate([[table.row(i) for i in range(table.height)] for table in tables])
+    rows = np.concatenate([table.row_numbers() for table in tables])
     return Table(" + ".join(table.source for table in tables), joined, first.missing, 1, rows, first.separator)
 
 

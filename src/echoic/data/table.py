@@ -48,6 +48,10 @@ class Table:
         """Number of a record as an editor shows it: the header line of a file is row 1."""
         return index + self.first_row if self.rows is None else int(self.rows[index])
 
+    def row_numbers(self) -> np.ndarray:
+        """Numbers of all records, as ``row`` gives them."""
+        return np.arange(self.height) + self.first_row if self.rows is None else np.asarray(self.rows)
+
     def error(self, index: int | None, column: str | None, found: str, expected: str, remedy: str) -> DataError:
         """What is wrong with a record, to be raised."""
         return DataError(self.source, found, expected, remedy, None if index is None else self.row(index), column)
