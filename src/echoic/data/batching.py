@@ -58,7 +58,7 @@ class LengthBuckets:
         for rows in self.rows_of_epoch(number)[start:]:
             yield self.collate(rows)
 
-    @cached_property
+    @property
     def padding_share(self) -> float:
         """Share of the steps of all batches (of the first epoch) that are padding."""
         steps = sum(len(rows) * int(self.lengths[rows].max()) for rows in self._first)

@@ -49,9 +49,9 @@ class Examples:
         """Those that have a label; says how many have none."""
         known = [i for i, label in enumerate(self.labels) if label is not None]
         if len(known) < len(self):
+            count = len(self) - len(known)
             first = next(row for row, label in zip(self.rows, self.labels, strict=True) if label is None)
-            @@ without a label were left out (first: row {first})."
-            )
+            notice(f"{self.source}: {count:,} examples have no label and were left out (first: row {first}).")
             return self.take(known)
         return self
 
@@ -70,7 +70,7 @@ def stratified_parts(examples: Examples, shares: Sequence[float], seed: int) -> 
         The parts, the first one in front.
     """
     groups = _groups_of_equal_items(examples)
-    if len(groups) < len(examples):
+    if len(groups) < len(examples) and any(shares):
         notice(
             f"{examples.source}: {len(examples) - len(groups):,} examples repeat the content of another; repeats were "
             "put in the same part, so that none is tested that was trained on."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from echoic.data.classified import SequenceBatch
 from echoic.data.labels import NO_LABEL
 from echoic.data.vocabulary import UNKNOWN
 from echoic.layers.dropout import LockedDropout
@@ -17,21 +18,6 @@ from echoic.layers.pooling import POOLINGS, build_pooling
 from echoic.models.recurrent import build_recurrent
 from echoic.models.settings import RecurrentSettings
 from echoic.training.contract import Loss
-
-
-class SequenceBatch(NamedTuple):
-    """Rows of a batch.
-
-    inputs: symbols, int64 [B, T], or numbers, float32 [B, T, F]; 0 past a row's length.
-    lengths: steps of each row, int64 [B].
-    labels: class of each row, -1 where it has none, int64 [B].
-    rows: number of each row in its part, int64 [B].
-    """
-
-    inputs: Tensor
-    lengths: Tensor
-    labels: Tensor
-    rows: Tensor
 
 
 class ClassifierSettings(RecurrentSettings):
