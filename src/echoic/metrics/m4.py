@@ -56,6 +56,11 @@ def naive2(history: Array, horizon: int, season: int) -> Array:
         return history[-1] / index[(len(history) - 1) % season] * index[phases]
 
 
-def owa(metrics: dict[str, float], reference: dict[str, float]) -> float:
-    """Overall weighted average: the mean of sMAPE and MASE, each relative to that of Naive2."""
-    return (metrics["smape"] / reference["smape"] + metrics["mase"] / reference["mase"]) / 2
+def owa(metrics: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
+    """Overall weighted average, {"owa": ...}: the mean of sMAPE and MASE, each relative to that of Naive2.
+
+    Empty where either cannot be taken (constant series, or Naive2 without error).
+    """
+    if not all(reference.get(name) and name in metrics for name in ("smape", "mase")):
+        return {}
+    return {"owa": (metrics["smape"] / reference["smape"] + metrics["mase"] / reference["mase"]) / 2}

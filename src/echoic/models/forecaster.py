@@ -44,7 +44,7 @@ class ForecasterSettings(RecurrentSettings):
     )
     point_loss: PointLoss = Field("mae", description="loss of the point head")
     quantiles: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="levels of the quantiles that are foretold")
-    normalise: Literal["auto", "last", "last-size", "last-deviation", "mean-deviation", "size"] = Field(
+    normalise: Literal["auto", "last", "last-size", "last-step", "last-deviation", "mean-deviation", "size"] = Field(
         "auto", description="how a window is brought near 0 and 1"
     )
     segment: int | None = Field(None, ge=1, description="steps in a segment of the segments model (none: guessed)")

@@ -34,6 +34,13 @@ def last_and_deviation(values: Tensor, observed: Tensor) -> Level:
     return Level(last_observed(values, observed), _deviation(values, observed))
 
 
+def last_and_step(values: Tensor, observed: Tensor) -> Level:
+    """The last observed value, and the mean absolute change from step to step: MASE's measure without a season."""
+    pairs = observed[:, 1:] & observed[:, :-1]
+    step = _mean((values[:, 1:] - values[:, :-1]).abs(), pairs)
+    return Level(last_observed(values, observed), step + FLOOR * _mean(values.abs(), observed) + TINY)
+
+
 def mean_and_deviation(values: Tensor, observed: Tensor) -> Level:
     """Mean and standard deviation."""
     return Level(_mean(values, observed), _deviation(values, observed))
@@ -48,10 +55,18 @@ def size_only(values: Tensor, observed: Tensor) -> Level:
 NORMALISERS: dict[str, Callable[[Tensor, Tensor], Level]] = {
     "last": last_and_unit,
     "last-size": last_and_size,
+    "last-step": last_and_step,
     "last-deviation": last_and_deviation,
     "mean-deviation": mean_and_deviation,
     "size": size_only,
 }
+
+
+def guess_normaliser(series: int, season: int) -> str:
+    """A single series was scaled as a whole; of several each has windows of its own size, with or without a season."""
+    if series == 1:
+        return "last"
+    return "mean-deviation" if season > 1 else "last-step"
 
 
 def last_observed(values: Tensor, observed: Tensor) -> Tensor:
