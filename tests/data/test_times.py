@@ -99,7 +99,8 @@ def test_zones():
     march = pl.datetime_range(
         dt.datetime(2024, 3, 25), dt.datetime(2024, 4, 5), "1d", eager=True, time_zone="Europe/Berlin"
     )
-    stamps, _ = read_times(Table("table", pl.DataFrame({"date": march})), "date")
+    stamps, form = read_times(Table("table", pl.DataFrame({"date": march})), "date")
+    assert form.write(stamps).equals(march)
     assert set(np.diff(stamps).tolist()) == {86_400_000_000}
     hours = pl.datetime_range(
         dt.datetime(2024, 3, 30), dt.datetime(2024, 4, 1), "1h", eager=True, time_zone="Europe/Berlin"

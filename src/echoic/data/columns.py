@@ -110,7 +110,8 @@ def resolve_columns(table: Table, columns: Columns) -> Columns:
             )  # fmt: skip
     if not columns.static and series:
         guessed["static"] = _guess_static(table, [name for name in free if kinds[name] == "text"], series)
-    _say(guessed, columns)
+    used = {name for names in guessed.values() for name in names} | taken
+    _say(guessed, columns, tuple(name for name in table.frame.columns if name not in used))
     names = {role: value for role, value in guessed.items() if role != "time"}
     return columns.model_copy(update={"time": time, **names})
 
@@ -183,12 +184,13 @@ def _guess_static(table: Table, labels: list[str], series: tuple[str, ...]) -> t
     )
 
 
-def _say(guessed: dict[str, tuple[str, ...]], columns: Columns) -> None:
+def _say(guessed: dict[str, tuple[str, ...]], columns: Columns, unused: tuple[str, ...]) -> None:
     found = [f"{role} {_list(names)}" for role, names in guessed.items() if names]
     if columns.time is None and not guessed.get("time"):
         found.insert(0, "no time column (rows are taken in their order)")
+    left = f"; not used: {_list(unused)}" if unused else ""
     if found:
-        notice(f"Columns guessed: {'; '.join(found)}. Say otherwise with --time, --series, --target, --static.")
+        notice(f"Columns guessed: {'; '.join(found)}{left}. Say otherwise with --time, --series, --target, --static.")
 
 
 def _list(names: tuple[str, ...]) -> str:

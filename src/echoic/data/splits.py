@@ -153,6 +153,6 @@ def _enough(train: Part, horizon: int) -> None:
     dropped = int(np.count_nonzero(~long_enough & (train.panel.history > 0)))
     if dropped:
         notice(
-            f"{dropped} of {len(train.panel)} series have fewer than {horizon + 1} rows for training (the horizon and one "
-            "more): not trained on."
+            f"{dropped} of {len(train.panel)} series have fewer than {horizon + 1} rows for training (the horizon and "
+            "one more): not trained on."
         )

@@ -197,12 +197,15 @@ def _from_pandas(source: Any) -> pl.DataFrame:
     columns = [(str(name), source[name]) for name in source.columns]
     if len({name for name, _ in columns}) < len(columns):
         raise DataError("table", "several columns of one name", "each name once", "Rename one of them.")
-    return pl.DataFrame(
-        [
-            pl.Series(name, values.tolist() if values.dtype == object else values.to_numpy(), strict=False)
-            for name, values in columns
-        ]
-    )
+    return pl.DataFrame([_from_pandas_column(name, values) for name, values in columns])
+
+
+def _from_pandas_column(name: str, values: Any) -> pl.Series:
+    zone = getattr(values.dtype, "tz", None)
+    if zone is not None:
+        plain = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+        return pl.Series(name, plain).dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    return pl.Series(name, values.tolist() if values.dtype == object else values.to_numpy(), strict=False)
 
 
 def _checked(table: Table) -> Table:

@@ -28,6 +28,7 @@ class TimeFormat(BaseModel):
 
     kind: "date" and "datetime" are columns of that type, "text" follows ``format``, "quarter" is 2020Q1, "year" a whole
         number, "unix" counts units of ``unit`` microseconds, "integer" is a plain number, "rows" is no column at all.
+    zone: time zone of the column; stamps are UTC, or the clock of the zone if ``local``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +37,7 @@ class TimeFormat(BaseModel):
     format: str = ""
     unit: int = 1
     zone: str | None = None
+    local: bool = False
 
     @property
     def dated(self) -> bool:
@@ -72,7 +74,9 @@ def read_times(table: Table, column: str | None, known: TimeFormat | None = None
     if values.dtype == pl.Date:
         return _microseconds(values), TimeFormat(kind="date")
     if isinstance(values.dtype, pl.Datetime):
-        return _microseconds(values), TimeFormat(kind="datetime", zone=values.dtype.time_zone)
+        zone, local = values.dtype.time_zone, _keeps_time_of_day(values)
+        stamps = values.dt.replace_time_zone(None) if local else values.dt.convert_time_zone("UTC") if zone else values
+        return _microseconds(stamps), TimeFormat(kind="datetime", zone=zone, local=local)
     if values.dtype.is_integer():
         return _from_integers(values.cast(pl.Int64).to_numpy(), column)
     if values.dtype.is_float():
@@ -168,12 +172,13 @@ def _quarters(texts: pl.Series) -> pl.Series:
     return (year - 1970) * 12 + (quarter - 1) * 3
 
 
+def _keeps_time_of_day(values: pl.Series) -> bool:
+    """Whether all rows of a column with a zone have the same local time of day: days, not hours, are its steps."""
+    zoned = isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None
+    return zoned and values.dt.replace_time_zone(None).dt.time().n_unique() == 1
+
+
 def _microseconds(values: pl.Series) -> Stamps:
-    """As wall clock: a column with a zone keeps its local time where all rows agree in time of day, else UTC."""
-    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
-        local = values.dt.replace_time_zone(None, ambiguous="earliest")
-        daily = local.dt.time().n_unique() == 1
-        values = local if daily else values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return values.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy()
 
 
@@ -191,7 +196,11 @@ def _spelled(form: str) -> str:
 
 def _write_datetime(time: TimeFormat, stamps: Stamps) -> pl.Series:
     series = pl.Series(stamps).cast(pl.Datetime("us"))
-    return series.dt.replace_time_zone("UTC").dt.convert_time_zone(time.zone) if time.zone else series
+    if time.zone is None:
+        return series
+    if time.local:
+        return series.dt.replace_time_zone(time.zone, ambiguous="earliest", non_existent="null")
+    return series.dt.replace_time_zone("UTC").dt.convert_time_zone(time.zone)
 
 
 def _write_text(time: TimeFormat, stamps: Stamps) -> pl.Series:
