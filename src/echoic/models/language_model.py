@@ -23,13 +23,15 @@ ADAPTIVE_FROM = 20_000  # symbols
 class LanguageModelSettings(RecurrentSettings):
     """Options of a language model. ``dropout`` is applied between the layers and before the softmax."""
 
-    hidden_size: int = Field(256, ge=1, le=65536, description="features of the hidden state")
-    dropout: float = Field(0.2, ge=0, lt=1, description="dropout between layers and before the softmax")
-    embedding_size: int | None = Field(None, ge=1, le=65536, description="features of a symbol (none: the hidden size)")
-    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the embedded symbols")
-    tied: bool = Field(True, description="use the embedding's weights again in the softmax")
+    hidden_size: int = Field(default=256, ge=1, le=65536, description="features of the hidden state")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="dropout between layers and before the softmax")
+    embedding_size: int | None = Field(
+        default=None, ge=1, le=65536, description="features of a symbol (none: the hidden size)"
+    )
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the embedded symbols")
+    tied: bool = Field(default=True, description="use the embedding's weights again in the softmax")
     softmax: Literal["auto", "full", "adaptive"] = Field(
-        "auto",
+        default="auto",
         description=f"adaptive computes rare symbols only where they occur (auto: from {ADAPTIVE_FROM:,} symbols)",
     )
 

@@ -38,24 +38,28 @@ PASSAGE = 60  # symbols of a passage shown in the report
 class GenerateData(DataSettings):
     """What the text is made of."""
 
-    unit: Literal["character", "subword"] = Field("character", description="what the model reads and writes")
-    vocabulary_size: int | None = Field(None, ge=3, le=2**20, description="symbols at most (none: all; 4096 subwords)")
-    text: str | None = Field(None, description="column with the text, for a table (none: guessed)")
-    lines: bool = Field(False, description="each line of a text file is a document of its own")
+    unit: Literal["character", "subword"] = Field(default="character", description="what the model reads and writes")
+    vocabulary_size: int | None = Field(
+        default=None, ge=3, le=2**20, description="symbols at most (none: all; 4096 subwords)"
+    )
+    text: str | None = Field(default=None, description="column with the text, for a table (none: guessed)")
+    lines: bool = Field(default=False, description="each line of a text file is a document of its own")
     validation_share: float = Field(
         0.05, gt=0, lt=1, description="share of the text before the test part for validation"
     )
-    test_share: float = Field(0.1, ge=0, lt=1, description="share of the text, at its end, kept for the test")
-    continuation: int = Field(200, ge=1, description="symbols that predict writes for each prompt")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="share of the text, at its end, kept for the test")
+    continuation: int = Field(default=200, ge=1, description="symbols that predict writes for each prompt")
 
 
 class GenerateTraining(Training):
     """How to train a language model: many small updates at a high rate, since text is plenty and a state is carried."""
 
-    epochs: int = Field(10, ge=1, description="passes over the training data at most")
-    batch_size: int = Field(16, ge=1, description="streams side by side")
-    learning_rate: float | Literal["auto"] = Field(8e-3, description='peak learning rate; "auto" runs the finder')
-    bptt: int = Field(64, ge=1, le=2**16, description="steps of truncated backpropagation through time")
+    epochs: int = Field(default=10, ge=1, description="passes over the training data at most")
+    batch_size: int = Field(default=16, ge=1, description="streams side by side")
+    learning_rate: float | Literal["auto"] = Field(
+        default=8e-3, description='peak learning rate; "auto" runs the finder'
+    )
+    bptt: int = Field(default=64, ge=1, le=2**16, description="steps of truncated backpropagation through time")
 
 
 class GenerateSettings(TaskSettings):
@@ -145,9 +149,10 @@ class Generate(Task[Symbols]):
         """Bits per character and perplexity over the whole part; n-grams counted on the training part beside it."""
         nats = nats_of(_language_model(model), self._held_out(part))
         baselines: dict[str, Metrics] = {}
-        for name, order in NGRAMS.items() if train is not None else ():
-            counted = NGram(train.symbols, self.preprocessing.vocabulary.size, order)
-            baselines[name] = _metrics(float(counted.nats(part.symbols, context=1).sum()), part)
+        if train is not None:
+            for name, order in NGRAMS.items():
+                counted = NGram(train.symbols, self.preprocessing.vocabulary.size, order)
+                baselines[name] = _metrics(float(counted.nats(part.symbols, context=1).sum()), part)
         return Evaluation(_metrics(float(nats.sum()), part), baselines, details=(part, nats))
 
     def generate(self, model: nn.Module, prompt: str, sampling: Sampling) -> Iterator[str]:
