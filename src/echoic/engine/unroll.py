@@ -33,7 +33,8 @@ def unroll(
         state: before the first step, as ``cell.initial_state(B)``; None for ``fresh``.
         fresh: what a reset gives; None for ``cell.initial_state(B)``.
         lengths: [B] whole numbers from 0 to T, on any device, in any order; None where all rows have T steps.
-        reset: [B, T] true where the state is cleared before a step.
+        reset: [B, T] true where the state is cleared before a step: a new sequence begins there. Run in reverse, the
+            state is cleared where the run enters the earlier sequence. Ignored past a row's length.
         reverse: from each row's last step to its first.
         options: backend ("auto", "torch", "reference") and memory ("store", "recompute", "checkpoint").
 
@@ -56,18 +57,17 @@ def unroll(
     batch, steps = inputs.shape[:2]
     fresh = cell.initial_state(batch) if fresh is None else fresh
     state = fresh if state is None else _checked_state(cell, state, fresh)
+    if lengths is not None:
+        lengths = _checked_lengths(lengths, batch, steps, inputs.device)
+    if reset is not None:
+        reset = _checked_reset(reset, batch, steps, inputs.device)
     if steps == 0:
         return inputs.new_zeros(batch, 0, cell.output_size), state
     time_major = inputs.transpose(0, 1)
     if lengths is not None:
-        lengths = _checked_lengths(lengths, batch, steps, inputs.device)
-    if lengths is not None:
         padding = torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
         time_major = time_major.masked_fill(padding.unsqueeze(2), 0)
-    if reset is not None:
-        if reset.shape != inputs.shape[:2]:
-            raise OptionError(f"reset: found shape {list(reset.shape)}, expected {[batch, steps]}.")
-        reset = reset.to(inputs.device, torch.bool).transpose(0, 1)
+        reset = None if reset is None else reset & ~padding
     call = Call(time_major, state, fresh, lengths, reset, reverse, memory)
     with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
         outputs, state = choose(backend, cell, call).run(cell, call)
@@ -78,12 +78,21 @@ def _checked_lengths(lengths: Tensor, batch: int, steps: int, device: torch.devi
     """Lengths on the inputs' device, or None if no row is shorter than T."""
     if lengths.shape != (batch,):
         raise OptionError(f"lengths: found shape {list(lengths.shape)}, expected [{batch}].")
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise OptionError(f"lengths: found {lengths.dtype}, expected whole numbers.")
     if batch == 0:
         return None
     low, high = int(lengths.min()), int(lengths.max())
     if low < 0 or high > steps:
         raise OptionError(f"lengths: found {low} to {high}, expected 0 to {steps}, the steps of the inputs.")
     return None if low == steps else lengths.to(device, torch.int64)
+
+
+def _checked_reset(reset: Tensor, batch: int, steps: int, device: torch.device) -> Tensor:
+    """[T, B] booleans on the inputs' device."""
+    if reset.shape != (batch, steps):
+        raise OptionError(f"reset: found shape {list(reset.shape)}, expected {[batch, steps]}.")
+    return reset.to(device, torch.bool).transpose(0, 1)
 
 
 def _checked_state(cell: Cell, state: Any, fresh: Any) -> Any:
