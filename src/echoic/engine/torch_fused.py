@@ -1,8 +1,9 @@
 """PyTorch's own kernels (cuDNN, oneDNN) for cells that are exactly theirs.
 
 Unequal lengths go without packed sequences, which leave the fast kernels on CPUs: what runs past a row's end is
-discarded, a reversed row is flipped within its own length, and an LSTM's cell state is held past the end by an extra
-input that opens the forget gate and shuts the input gate fully.
+discarded, a reversed row is flipped within its own length, and an extra input, 1 on padding, holds what must not run on:
+an LSTM's cell state (its forget gate is opened and its input gate shut fully), and rectified units, which stay 0 where
+they could otherwise grow past all numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from echoic.engine.call import Call
 from echoic.engine.record import recording
 
 SATURATED = 1e4  # added to a gate's sum: its sigmoid is then 0 or 1 to the last bit, and its gradient 0
+EQUATIONS = ("project", "recurrent", "update")  # a subclass that writes one of these anew is another cell
 
 
 class TorchFused:
@@ -29,7 +31,7 @@ class TorchFused:
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         kind = next((k for k in KERNELS if isinstance(cell, k)), None)
-        if kind is None or type(cell).update is not kind.update or type(cell).project is not kind.project:
+        if kind is None or any(getattr(type(cell), part) is not getattr(kind, part) for part in EQUATIONS):
             return f"torch has no kernel for {type(cell).__name__}"
         reason = DIFFERENCES[kind](cell)
         if reason is not None:
@@ -40,6 +42,8 @@ class TorchFused:
             return f"torch's kernels keep all gates; memory={call.memory!r} needs another backend"
         if recording() is not None or observing():
             return "the steps are being observed one by one"
+        if isinstance(cell, LSTM) and cell.projection_size is None and _is_short_of_arithmetic(call.inputs):
+            return f"this processor has no {torch.get_autocast_dtype('cpu')} kernel for the LSTM"
         if 0 in call.inputs.shape:
             return f"torch's kernels refuse an empty batch ({list(call.inputs.shape)})"
         return None
@@ -64,14 +68,29 @@ class TorchFused:
         return outputs, type(call.state)(hidden, *ended[1:])
 
 
+def _is_short_of_arithmetic(inputs: Tensor) -> bool:
+    """Whether autocast asks the processor for a type in which oneDNN cannot run: torch would fail in mid-call."""
+    if not (inputs.is_cpu and torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()):
+        return False
+    known = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return not known[torch.get_autocast_dtype("cpu")]()
+
+
 def _reorder(values: Tensor, order: Tensor) -> Tensor:
     """values [T, B, F] with step order[t, b] of row b at t."""
     return values.gather(0, order.unsqueeze(2).expand(-1, -1, values.shape[2]))
 
 
 def _elman(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple[Tensor, Any]:
+    weights = _weights(cell)
+    if padding is not None and cell.nonlinearity == "relu":
+        inputs = _flagged(inputs, padding)
+        weights[0] = torch.cat([weights[0], _holding(cell, weights[0], (-SATURATED,))], dim=1)
     run = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[cell.nonlinearity]
-    outputs, hidden = run(inputs, state.hidden.unsqueeze(0), _weights(cell), True, 1, 0.0, cell.training, False, False)
+    outputs, hidden = run(inputs, state.hidden.unsqueeze(0), weights, True, 1, 0.0, cell.training, False, False)
     return outputs, type(state)(hidden.squeeze(0))
 
 
@@ -84,8 +103,8 @@ def _gru(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple
 def _lstm(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tuple[Tensor, Any]:
     weights = _weights(cell)
     if padding is not None:
-        inputs = torch.cat([inputs, padding.unsqueeze(2).to(inputs.dtype)], dim=2)
-        weights[0] = torch.cat([weights[0], _holding(cell, weights[0])], dim=1)
+        inputs = _flagged(inputs, padding)
+        weights[0] = torch.cat([weights[0], _holding(cell, weights[0], (-SATURATED, SATURATED, 0, 0))], dim=1)
     if cell.projection_size is not None:
         weights.append(cell.weight_hr)
     start = [part.unsqueeze(0) for part in state]
@@ -102,10 +121,15 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _holding(cell: Cell, like: Tensor) -> Tensor:
-    """Input weights [4H, 1] of "this step is padding": input gate shut, forget gate open, the others as they are."""
-    signs = torch.tensor([-SATURATED, SATURATED, 0.0, 0.0], dtype=like.dtype, device=like.device)
-    return signs.repeat_interleave(cell.hidden_size).unsqueeze(1)
+def _flagged(inputs: Tensor, padding: Tensor) -> Tensor:
+    """The inputs [T, B, I] with one more feature: 1 where a step is padding."""
+    return torch.cat([inputs, padding.unsqueeze(2).to(inputs.dtype)], dim=2)
+
+
+def _holding(cell: Cell, like: Tensor, blocks: tuple[float, ...]) -> Tensor:
+    """Input weights [G*H, 1] of that feature: what it adds to each block's sums."""
+    sums = torch.tensor(blocks, dtype=like.dtype, device=like.device)
+    return sums.repeat_interleave(cell.hidden_size).unsqueeze(1)
 
 
 def _weights(cell: Cell) -> list[Tensor]:
