@@ -89,7 +89,8 @@ class Recurrent(nn.Module):
             state: a cell state for each layer and direction (layer by layer, forward before backward), as returned;
                 None for zeros or the learnt ones.
             lengths: [B] steps of each row, 0 to T, on any device and in any order.
-            reset: [B, T] true where the state is cleared before a step.
+            reset: [B, T] true where the state is cleared before a step: a new sequence begins there, which the backward
+                direction does not cross either.
 
         Returns:
             Outputs [B, T, output_size], zero past each row's length, and the states at each row's own end.
@@ -100,9 +101,6 @@ class Recurrent(nn.Module):
             raise OptionError(
                 f"state: found {len(state)} states, expected {len(self.cells)}, one per layer and direction."
             )
-        if self.residual and lengths is not None:  # what lies in the padding must not reach the sum
-            steps = torch.arange(inputs.shape[1], device=inputs.device)
-            inputs = inputs.masked_fill((steps >= lengths.to(inputs.device).unsqueeze(1)).unsqueeze(2), 0)
         fresh = self._fresh(inputs.shape[0])
         ends: list[Any] = []
         values = inputs
@@ -126,7 +124,7 @@ class Recurrent(nn.Module):
                 parts.append(part)
                 ends.append(end)
             outputs = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
-            values = values + outputs if self.residual and values.shape == outputs.shape else outputs
+            values = _sum(values, outputs, lengths) if self.residual and values.shape == outputs.shape else outputs
         return values, tuple(ends)
 
     def final_hidden(self, state: tuple[Any, ...]) -> Tensor:
@@ -162,6 +160,14 @@ class Recurrent(nn.Module):
             if sizes != {expected}:
                 raise OptionError(f"layer {depth}: found input_size {sorted(sizes)}, expected {expected}.")
             below = sum(cell.output_size for cell in layer)
+
+
+def _sum(inputs: Tensor, outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    """Inputs plus outputs [B, T, H], zero past each row's length whatever the inputs hold there."""
+    if lengths is None:
+        return inputs + outputs
+    padding = torch.arange(inputs.shape[1], device=inputs.device) >= lengths.to(inputs.device).unsqueeze(1)
+    return (inputs + outputs).masked_fill(padding.unsqueeze(2), 0)
 
 
 def _twin(cell: Cell) -> Cell:
