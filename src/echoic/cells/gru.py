@@ -1,4 +1,4 @@
-"""Gated recurrent unit (Cho et al., 2014), reset after the matmul as in PyTorch and cuDNN, or before as first published."""
+"""Gated recurrent unit (Cho et al., 2014), reset after the matmul as in PyTorch and cuDNN, or before as published."""
 
 from __future__ import annotations
 

@@ -48,9 +48,10 @@ class Jordan(Cell):
         output_nonlinearity: str = "tanh",
     ) -> None:
         super().__init__(input_size, hidden_size, output_size)
-        for name, known in ((nonlinearity, NONLINEARITIES), (output_nonlinearity, OUTPUTS)):
+        chosen = {"nonlinearity": (nonlinearity, NONLINEARITIES), "output_nonlinearity": (output_nonlinearity, OUTPUTS)}
+        for option, (name, known) in chosen.items():
             if name not in known:
-                raise OptionError(f'nonlinearity: found "{name}", expected one of {", ".join(known)}.')
+                raise OptionError(f'{option}: found "{name}", expected one of {", ".join(known)}.')
         self.nonlinearity, self.output_nonlinearity = nonlinearity, output_nonlinearity
         self.make_weights(1)
         self.weight_hy = nn.Parameter(torch.empty(self.output_size, hidden_size))

@@ -63,8 +63,10 @@ class LSTM(Cell):
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__(input_size, hidden_size, projection_size)
-        if projection_size is not None and projection_size >= hidden_size > 1:
-            raise OptionError(f"projection_size: found {projection_size}, expected less than hidden_size {hidden_size}.")
+        if projection_size is not None and projection_size >= hidden_size:
+            raise OptionError(
+                f"projection_size: found {projection_size}, expected less than hidden_size {hidden_size}."
+            )
         self.peephole, self.coupled, self.projection_size = peephole, coupled, projection_size
         self.layer_norm, self.forget_bias = layer_norm, forget_bias
         self.make_weights(4)
