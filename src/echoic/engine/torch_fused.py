@@ -1,9 +1,9 @@
 """PyTorch's own kernels (cuDNN, oneDNN) for cells that are exactly theirs.
 
 Unequal lengths go without packed sequences, which leave the fast kernels on CPUs: what runs past a row's end is
-discarded, a reversed row is flipped within its own length, and an extra input, 1 on padding, holds what must not run on:
-an LSTM's cell state (its forget gate is opened and its input gate shut fully), and rectified units, which stay 0 where
-they could otherwise grow past all numbers.
+discarded, a reversed row is flipped within its own length, and an extra input, 1 on padding, holds what must not run
+on: an LSTM's cell state (its forget gate is opened and its input gate shut fully), and rectified units, which stay 0
+where they could otherwise grow past all numbers.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _lstm(cell: Any, inputs: Tensor, state: Any, padding: Tensor | None) -> tupl
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """oneDNN has no LSTM with projections, and torch warns that its own loop runs; `explain()` is our place for that."""
+    """oneDNN has no LSTM with projections, and torch warns that its own loop runs; that is no news to act upon."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
         yield
