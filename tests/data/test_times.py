@@ -87,6 +87,15 @@ def test_unix_time(unit: int, word: str):
     assert word in notices[0]
 
 
+def test_fractions_of_a_second():
+    """Python writes no fraction where it is zero, so a column may have one in its last rows only."""
+    times = [dt.datetime(2024, 1, 1) + dt.timedelta(seconds=i) for i in range(1500)]
+    times.append(dt.datetime(2024, 1, 2, 0, 0, 0, 250_000))
+    stamps, form = read_times(column([str(time) for time in times]), "date")
+    assert stamps.tolist() == stamps_of(times)
+    assert form.write(stamps).to_list()[-2:] == ["2024-01-01 00:24:59", "2024-01-02 00:00:00.250"]
+
+
 def test_date_columns():
     for values in ([time.date() for time in DAYS], HOURS):
         stamps, form = read_times(column(values), "date")

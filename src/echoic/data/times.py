@@ -14,7 +14,8 @@ from echoic.data.table import Table
 from echoic.errors import DataError, OptionError
 from echoic.notices import notice
 
-CLOCKS = (" %H:%M:%S%.f", "T%H:%M:%S%.f", " %H:%M", "T%H:%M", "")
+FRACTION = "%.f"  # of a second; reading it takes seven times as long, so it is tried only where there is one
+CLOCKS = (" %H:%M:%S", "T%H:%M:%S", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %H:%M", "T%H:%M", "")
 DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
 MONTHS = ("%Y-%m", "%Y/%m", "%b %Y", "%B %Y", "%Y %b", "%m/%Y")
 ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
@@ -133,7 +134,7 @@ def _from_texts(texts: pl.Series, table: Table, column: str, known: TimeFormat |
     if not formats:
         none = _quarters(sample.head(1))
         raise _no_time(table, column, none, "a date or time, as 2024-05-31 or 2024-05-31 13:00")
-    attempts = [(form, _parse(texts, form)) for form in formats]
+    attempts = [_parse_whole(texts, form) for form in formats]
     whole = [(form, parsed) for form, parsed in attempts if parsed.null_count() == 0]
     if not whole:
         form, parsed = min(attempts, key=lambda attempt: attempt[1].null_count())
@@ -154,7 +155,19 @@ def _formats(sample: pl.Series) -> list[str]:
     few = sample.head(5)
     missed = {form: _parse(sample, form).null_count() for form in FORMATS if _parse(few, form).null_count() < len(few)}
     fewest = min(missed.values(), default=len(sample))
-    return [form for form, count in missed.items() if count == fewest and count < 0.5 * len(sample)]
+    fitting = [form for form, count in missed.items() if count == fewest and count < 0.5 * len(sample)]
+    return [form for form in fitting if FRACTION not in form or form.replace(FRACTION, "") not in fitting]
+
+
+def _parse_whole(texts: pl.Series, form: str) -> tuple[str, pl.Series]:
+    """A column read by a format, or by the same with fractions of a second where some rows have them."""
+    parsed = _parse(texts, form)
+    finer = form.replace("%S", "%S" + FRACTION)
+    if parsed.null_count() and finer in FORMATS:
+        fine = _parse(texts, finer)
+        if fine.null_count() < parsed.null_count():
+            return finer, fine
+    return form, parsed
 
 
 def _parse(texts: pl.Series, form: str) -> pl.Series:
@@ -162,7 +175,7 @@ def _parse(texts: pl.Series, form: str) -> pl.Series:
         return ("1 " + texts).str.to_datetime("%d " + form, strict=False)
     if form in ZONED:
         return texts.str.to_datetime(form, strict=False, time_zone="UTC")
-    return texts.str.to_datetime(form, strict=False)
+    return texts.str.to_datetime(form, strict=False, cache=False)
 
 
 def _quarters(texts: pl.Series) -> pl.Series:
