@@ -31,7 +31,7 @@ def with_task_options(function: Callable[..., None], task: type[Task]) -> Callab
     Values stay text here (flags and lists apart): the settings check and convert them, with one message for the
     command line and for Python.
     """
-    own = [p for p in inspect.signature(function).parameters.values() if p.name != "options"]
+    own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "options"]
     promoted = promoted_options(task)
     hidden = sorted(set(options_of(task.Settings)) - {o.name for o in promoted})
     parameters = [*own, *(_parameter(option) for option in promoted), _set_parameter(hidden)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+
+from echoic.insight.plots import as_svg
 
 MOST_CLASSES = 30  # that are drawn with their names and counts
 
@@ -35,12 +34,5 @@ def confusion_plot(confusion: np.ndarray, names: list[str]) -> str:
             axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour, fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    return _svg(figure)
+    return as_svg(figure)
 
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "echoic"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
