@@ -60,7 +60,7 @@ def load(path: str) -> dict[str, float]:
     held_out = Windows(parts.test, LOOKBACK, HORIZON, BATCH, stride=HORIZON)
     begin = time.perf_counter()
     batches = 0
-    for batches, _ in enumerate(windows.epoch(0), 1):  # noqa: B007
+    for batches, _ in enumerate(windows.epoch(0), 1):
         if batches == 200:
             break
     batch = (time.perf_counter() - begin) / batches
