@@ -37,7 +37,7 @@ class Estimator:
 
     def __init_subclass__(cls) -> None:
         keywords = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.field.get_default(True))
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.field.get_default(call_default_factory=True))
             for name, option in options_of(cls.kind.Settings).items()
         ]
         cls.__signature__ = inspect.Signature(keywords)  # what help() and editors show
