@@ -284,13 +284,11 @@ class Forecast(Task[ScaledPart]):
         windows = forecast_windows(part.scaled.panel, known.lookback, known.horizon, self.settings.training.batch_size)
         made = model_forecasts(model, part, windows, self._levels)
         rows = (windows.rows[:, None] + np.arange(known.horizon)).ravel()
-        future = pl.DataFrame()
+        future = pl.DataFrame({name: made.point[..., place].ravel() for place, name in enumerate(columns.target)})
         if columns.time is not None:
             future = future.with_columns(panel.schema.time_format.write(panel.stamps[rows]).alias(columns.time))
         if panel.ids.width:
             future = future.hstack(panel.ids[np.repeat(np.arange(len(panel)), known.horizon)].get_columns())
-        for place, target in enumerate(columns.target):
-            future = future.with_columns(pl.Series(target, made.point[..., place].ravel()))
         table = open_table(source, missing=tuple(self.settings.data.missing), header=self.settings.data.header).frame
         future = _with_other_columns(future, table, columns)
         for place, target in enumerate(columns.target):
