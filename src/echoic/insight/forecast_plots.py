@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import re
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from echoic.insight.plots import INK, PALETTE, as_svg
 from echoic.insight.report import Section
 from echoic.metrics.forecast import LOWER, UPPER, Forecasts
 from echoic.models.backtest import Backtest
 
 PANELS = 6
-INK, MODEL, BASELINE = "#334155", "#2563eb", "#d97706"
+MODEL, BASELINE = PALETTE[0], PALETTE[1]
 SHOWN = ("mase", "smape", "mae", "rmse", "pinball", "coverage_80", "owa", "mse_standardised", "mae_standardised")
 
 
@@ -103,7 +101,7 @@ def forecast_figure(results: ForecastResults) -> str:
         unused.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _panel(axes: Axes, results: ForecastResults, window: int, target: int) -> None:
@@ -128,10 +126,3 @@ def _panel(axes: Axes, results: ForecastResults, window: int, target: int) -> No
     axes.set_title(f"{name}, from {stamp}"[:70], fontsize=9, loc="left")
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "echoic"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
