@@ -14,11 +14,11 @@ MEMORIES = ("store", "recompute", "checkpoint")
 class Call(NamedTuple):
     """One run of a cell over time.
 
-    inputs: [T, B, I], zero where a row is padding.
+    inputs: [T, B, I], T and B at least 1, zero where a row is padding.
     state: the state before the first step, a NamedTuple of [B, *].
     fresh: the state that a reset gives, same shapes.
     lengths: [B] steps of each row, or None where all rows have T.
-    reset: [T, B] true where a row's state is cleared before that step, or None.
+    reset: [T, B] true where a row's state is cleared before that step, never in its padding; or None.
     reverse: from each row's last step to its first.
     memory: what backpropagation keeps: "store", "recompute" or "checkpoint".
     """

@@ -44,8 +44,6 @@ class TorchFused:
             return "the steps are being observed one by one"
         if isinstance(cell, LSTM) and cell.projection_size is None and _is_short_of_arithmetic(call.inputs):
             return f"this processor has no {torch.get_autocast_dtype('cpu')} kernel for the LSTM"
-        if 0 in call.inputs.shape:
-            return f"torch's kernels refuse an empty batch ({list(call.inputs.shape)})"
         return None
 
     def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:

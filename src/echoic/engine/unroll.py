@@ -61,8 +61,8 @@ def unroll(
         lengths = _checked_lengths(lengths, batch, steps, inputs.device)
     if reset is not None:
         reset = _checked_reset(reset, batch, steps, inputs.device)
-    if steps == 0:
-        return inputs.new_zeros(batch, 0, cell.output_size), state
+    if batch == 0 or steps == 0:
+        return inputs.new_zeros(batch, steps, cell.output_size), state
     time_major = inputs.transpose(0, 1)
     if lengths is not None:
         padding = torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
