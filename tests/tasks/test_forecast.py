@@ -257,3 +257,11 @@ def test_training_beats_the_baselines_on_a_season_and_a_known_price():
     evaluation = made.evaluate(model, splits.test, splits.train)
     assert evaluation.metrics["mae"] < 0.3 * min(b["mae"] for b in evaluation.baselines.values())
     assert evaluation.metrics["coverage_80"] > 0.6
+
+
+def test_names_may_be_given_alone_or_with_commas():
+    assert task(target="units").settings.data.target == ["units"]
+    assert task(target="units, price").settings.data.target == ["units", "price"]
+    made = task(target="units", known="price")
+    splits = made.prepare(sales())
+    assert splits.train.raw.panel.known_names[-1] == "price"

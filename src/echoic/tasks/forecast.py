@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import nn
 
 from echoic.baselines.forecast import BASELINES, Linear, seasonally_adjusted_naive
@@ -42,15 +42,22 @@ SCORED_VALUES = 5_000_000  # in an evaluation
 LINEAR_WINDOWS = 50_000  # the linear baseline is fitted on
 
 
+def _split_names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_split_names)]  # a name alone, or several with commas, will do
+
+
 class ForecastData(DataSettings):
     """What the columns of a table mean, and how far to look back and ahead."""
 
     time: str | None = Field(None, description="column with the times (none: guessed)")
-    target: list[str] = Field([], description="columns to forecast (none: guessed)")
-    series: list[str] = Field([], description="columns that tell series apart (none: guessed)")
-    known: list[str] = Field([], description="covariates known in the future")
-    past: list[str] = Field([], description="covariates known in the past only")
-    static: list[str] = Field([], description="what stays the same within a series (none: guessed)")
+    target: Names = Field([], description="columns to forecast (none: guessed)")
+    series: Names = Field([], description="columns that tell series apart (none: guessed)")
+    known: Names = Field([], description="covariates known in the future")
+    past: Names = Field([], description="covariates known in the past only")
+    static: Names = Field([], description="what stays the same within a series (none: guessed)")
     horizon: int | None = Field(None, ge=1, le=100_000, description="steps to forecast (none: guessed)")
     lookback: int | None = Field(None, ge=1, le=100_000, description="past steps a forecast sees (none: guessed)")
     season: int | None = Field(None, ge=1, description="steps after which values tend to repeat (none: by the step)")
@@ -58,7 +65,7 @@ class ForecastData(DataSettings):
     frequency: str | None = Field(None, description="step between rows, as hourly (none: inferred)")
     gaps: Literal["forward", "interpolate", "zero"] = Field("forward", description="what fills gaps; never in the loss")
     duplicates: Literal["error", "mean", "sum", "last"] = Field("error", description="several rows for one time")
-    missing: list[str] = Field([], description="texts that mean a missing value")
+    missing: Names = Field([], description="texts that mean a missing value")
     header: bool | None = Field(None, description="whether the first line has the names (none: guessed)")
     calendar: bool = Field(True, description="use hour, weekday and the like where training shows two whole cycles")
     stride: int | None = Field(None, ge=1, description="steps between forecasts in an evaluation (none: 1 if feasible)")
@@ -284,7 +291,7 @@ class Forecast(Task[ScaledPart]):
         windows = forecast_windows(part.scaled.panel, known.lookback, known.horizon, self.settings.training.batch_size)
         made = model_forecasts(model, part, windows, self._levels)
         rows = (windows.rows[:, None] + np.arange(known.horizon)).ravel()
-        future = pl.DataFrame({name: made.point[..., place].ravel() for place, name in enumerate(columns.target)})
+        future = pl.DataFrame([_column(name, made.point[..., place]) for place, name in enumerate(columns.target)])
         if columns.time is not None:
             future = future.with_columns(panel.schema.time_format.write(panel.stamps[rows]).alias(columns.time))
         if panel.ids.width:
@@ -298,7 +305,7 @@ class Forecast(Task[ScaledPart]):
                 name = f"{target}_p{level * 100:g}"
                 if name in future.columns:
                     raise DataError(panel.source, f'a column "{name}"', "none, for the quantile", "Rename that column.")
-                future = future.with_columns(pl.Series(name, values[..., place].ravel()))
+                future = future.with_columns(_column(name, values[..., place]))
         return future
 
     def sections(self, model: nn.Module, splits: Splits[ScaledPart], evaluation: Evaluation) -> list[Section]:
@@ -320,12 +327,21 @@ def _as_rows(batch: Any) -> tuple[np.ndarray, np.ndarray]:
     return before.reshape(-1, before.shape[2]).astype(float), after.reshape(-1, after.shape[2]).astype(float)
 
 
+def _column(name: str, values: np.ndarray) -> pl.Series:
+    """Forecasts as a column, to the seven digits that single precision has."""
+    return pl.Series(name, values.ravel()).round_sig_figs(7)
+
+
 def _with_other_columns(future: pl.DataFrame, table: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     """The future rows with all columns of the table, in its order."""
     series, time = list(columns.series), [columns.time] if columns.time is not None else []
     filled = future
-    if columns.static and series:
-        filled = filled.join(table.unique(series, keep="first").select(*series, *columns.static), on=series, how="left")
+    rest = [name for name in table.columns if name not in (*future.columns, *columns.known, *columns.past)]
+    if series and rest:
+        kinds = table.group_by(series).agg(pl.col(rest).n_unique()).select(pl.col(rest).max()).row(0)
+        constant = [name for name, number in zip(rest, kinds, strict=True) if number == 1]
+        first = table.unique(series, keep="first").select(*series, *constant)
+        filled = filled.join(first, on=series, how="left", maintain_order="left")
     if columns.known and time and table.schema[time[0]] == future.schema[time[0]]:
         there = table.unique([*series, *time], keep="last").select(*series, *time, *columns.known)
         filled = filled.join(there, on=[*series, *time], how="left", maintain_order="left")
