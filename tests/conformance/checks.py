@@ -4,6 +4,7 @@ and raises AssertionError; the truth is always the cell's own ``step``, or the r
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -186,7 +187,7 @@ def by_segments(problem: Problem, reset: Tensor, fresh: Any, reverse: bool) -> d
             anew = type(state)(*(part[one] for part in fresh))
             cuts = [t for t in range(1, inputs.shape[1]) if reset[row, t]]
             bounds = [0, *cuts, inputs.shape[1]]
-            pieces = [inputs[one, a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+            pieces = [inputs[one, a:b] for a, b in pairwise(bounds)]
             if not reverse and reset[row, 0]:
                 begin = anew
             outputs: list[Tensor] = []
