@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from echoic.cells.base import Cell, observed, observing
 from echoic.cells.elman import Elman, ElmanState
@@ -42,15 +42,25 @@ def registered_cells() -> dict[str, type[Cell]]:
     return {cell.__name__: cell for cell in REGISTERED}
 
 
-def build_cell(name: str, input_size: int, hidden_size: int, **options: Any) -> Cell:
-    """A new cell by name. Raises OptionError for a name or an option that does not exist."""
+def build_cell(name: str, input_size: int, hidden_size: int, /, **options: Any) -> Cell:
+    """A new cell by name. Raises OptionError for a name, an option or a type of value that does not exist."""
     cells = registered_cells()
     if name not in cells:
         near = get_close_matches(name, cells, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise OptionError(f'cell: found "{name}", expected one of {", ".join(cells)}.{hint}')
     known = list(inspect.signature(cells[name]).parameters)[2:]
-    for option in options:
+    types = get_type_hints(cells[name].__init__)
+    for option, value in options.items():
         if option not in known:
             raise OptionError(f'{name}: there is no option "{option}"; its options are {", ".join(known) or "none"}.')
+        if not _is_a(value, types[option]):
+            expected = getattr(types[option], "__name__", str(types[option]))
+            raise OptionError(f"{name}, {option}: found {value!r}, expected {expected}.")
     return cells[name](input_size, hidden_size, **options)
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type as annotated: a whole number is a number too, but true and false are none."""
+    kinds = get_args(kind) or (kind,)
+    return type(value) in kinds or (type(value) is int and float in kinds)
