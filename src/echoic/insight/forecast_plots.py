@@ -92,7 +92,7 @@ def forecast_figure(results: ForecastResults) -> str:
     """SVG of some forecasts over the truth, spread evenly over origins and targets."""
     backtest = results.backtest
     count = min(PANELS, len(backtest.series) * len(results.targets))
-    windows = np.linspace(0, len(backtest.series) - 1, count).astype(int)
+    windows = ((np.arange(count) + 0.5) * len(backtest.series) / count).astype(int)
     figure = Figure(figsize=(9.5, 2.3 * -(-count // 2)), layout="constrained")
     axes = figure.subplots(-(-count // 2), min(2, count), squeeze=False).ravel()
     for place, window in enumerate(windows):
