@@ -37,21 +37,24 @@ class ForecasterSettings(RecurrentSettings):
     """Options of a forecaster."""
 
     model: Literal["segments", "direct", "autoregressive"] = Field(
-        "segments", description="segments (SegRNN), direct (one pass to all horizons) or autoregressive (DeepAR)"
+        default="segments",
+        description="segments (SegRNN), direct (one pass to all horizons) or autoregressive (DeepAR)",
     )
     head: Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"] = Field(
-        "quantiles", description="what is foretold of each value"
+        default="quantiles", description="what is foretold of each value"
     )
-    point_loss: PointLoss = Field("mae", description="loss of the point head")
-    quantiles: tuple[float, ...] = Field((0.1, 0.5, 0.9), description="levels of the quantiles that are foretold")
+    point_loss: PointLoss = Field(default="mae", description="loss of the point head")
+    quantiles: tuple[float, ...] = Field(
+        default=(0.1, 0.5, 0.9), description="levels of the quantiles that are foretold"
+    )
     normalise: Literal["auto", "last", "last-size", "last-step", "last-deviation", "mean-deviation", "size"] = Field(
-        "auto", description="how a window is brought near 0 and 1"
+        default="auto", description="how a window is brought near 0 and 1"
     )
-    segment: int | None = Field(None, ge=1, description="steps in a segment of the segments model (none: guessed)")
-    samples: int = Field(100, ge=2, le=10_000, description="paths drawn by the autoregressive model")
+    segment: int | None = Field(default=None, ge=1, description="steps in a segment of segments (none: guessed)")
+    samples: int = Field(default=100, ge=2, le=10_000, description="paths drawn by the autoregressive model")
 
-    cell: str = Field("GRU", description="a cell of `echoic cells`")
-    dropout: float = Field(0.2, ge=0, lt=1, description="dropout between layers and before the output")
+    cell: str = Field(default="GRU", description="a cell of `echoic cells`")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="dropout between layers and before the output")
 
     @model_validator(mode="after")
     def _fits(self) -> ForecasterSettings:

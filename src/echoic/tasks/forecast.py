@@ -52,32 +52,32 @@ Names = Annotated[list[str], BeforeValidator(_split_names)]  # a name alone, or 
 class ForecastData(DataSettings):
     """What the columns of a table mean, and how far to look back and ahead."""
 
-    time: str | None = Field(None, description="column with the times (none: guessed)")
-    target: Names = Field([], description="columns to forecast (none: guessed)")
-    series: Names = Field([], description="columns that tell series apart (none: guessed)")
-    known: Names = Field([], description="covariates known in the future")
-    past: Names = Field([], description="covariates known in the past only")
-    static: Names = Field([], description="what stays the same within a series (none: guessed)")
-    horizon: int | None = Field(None, ge=1, le=100_000, description="steps to forecast (none: guessed)")
-    lookback: int | None = Field(None, ge=1, le=100_000, description="past steps a forecast sees (none: guessed)")
-    season: int | None = Field(None, ge=1, description="steps after which values tend to repeat (none: by the step)")
-    split: str | None = Field(None, description="training/validation/test as rows, 8640/2880/2880, or as shares")
-    frequency: str | None = Field(None, description="step between rows, as hourly (none: inferred)")
-    gaps: Literal["forward", "interpolate", "zero"] = Field("forward", description="what fills gaps; never in the loss")
-    duplicates: Literal["error", "mean", "sum", "last"] = Field("error", description="several rows for one time")
-    missing: Names = Field([], description="texts that mean a missing value")
-    header: bool | None = Field(None, description="whether the first line has the names (none: guessed)")
-    calendar: bool = Field(True, description="use hour, weekday and the like where training shows two whole cycles")
-    stride: int | None = Field(None, ge=1, description="steps between forecasts in an evaluation (none: 1 if feasible)")
+    time: str | None = Field(default=None, description="column with the times (none: guessed)")
+    target: Names = Field(default=[], description="columns to forecast (none: guessed)")
+    series: Names = Field(default=[], description="columns that tell series apart (none: guessed)")
+    known: Names = Field(default=[], description="covariates known in the future")
+    past: Names = Field(default=[], description="covariates known in the past only")
+    static: Names = Field(default=[], description="what stays the same within a series (none: guessed)")
+    horizon: int | None = Field(default=None, ge=1, le=100_000, description="steps to forecast (none: guessed)")
+    lookback: int | None = Field(default=None, ge=1, le=100_000, description="past steps that are seen (none: guessed)")
+    season: int | None = Field(default=None, ge=1, description="steps in a season (none: by the frequency)")
+    split: str | None = Field(default=None, description="training/validation/test, rows or shares")
+    frequency: str | None = Field(default=None, description="step between rows, as hourly (none: inferred)")
+    gaps: Literal["forward", "interpolate", "zero"] = Field(default="forward", description="what fills gaps")
+    duplicates: Literal["error", "mean", "sum", "last"] = Field(default="error", description="repeated rows")
+    missing: Names = Field(default=[], description="texts that mean a missing value")
+    header: bool | None = Field(default=None, description="whether the first line has the names (none: guessed)")
+    calendar: bool = Field(default=True, description="use hour, weekday and so on, seen in two cycles")
+    stride: int | None = Field(default=None, ge=1, description="steps between origins of an evaluation")
 
 
 class ForecastTraining(Training):
     """How to train a forecaster."""
 
-    batch_size: int = Field(64, ge=1, description="windows in a batch")
-    learning_rate: float | Literal["auto"] = Field(1e-3, description='peak learning rate; "auto" runs the finder')
+    batch_size: int = Field(default=64, ge=1, description="windows in a batch")
+    learning_rate: float | Literal["auto"] = Field(default=1e-3, description="peak learning rate, or auto")
     epoch_windows: int | None = Field(
-        None, ge=1, description=f"windows in an epoch, drawn evenly over series (none: all, or {EPOCH_WINDOWS:,})"
+        default=None, ge=1, description=f"windows in an epoch (none: all up to {EPOCH_WINDOWS:,})"
     )
 
 
