@@ -11,7 +11,7 @@ import polars as pl
 
 from echoic.data.examples import Examples
 from echoic.data.label_column import label_texts
-from echoic.data.table import Table
+from echoic.data.table import LARGEST, Table
 from echoic.errors import DataError
 
 
@@ -39,7 +39,7 @@ def examples_from_arrays(sequences: Sequence[Any], labels: Sequence[Any] | None,
     items: list[np.ndarray] = []
     for number, given in enumerate(sequences, start=1):
         try:
-            values = np.asarray(given, np.float32)
+            values = np.asarray(given, np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(
                 source, f"no numbers ({error})", "numbers", "Pass arrays of numbers.", row=number
@@ -51,11 +51,11 @@ def examples_from_arrays(sequences: Sequence[Any], labels: Sequence[Any] | None,
                 source, f"an array of shape {list(np.shape(given))}", f"[T] or [T, {features}]",
                 "Each sequence is an array of steps by features.", row=number,
             )  # fmt: skip
-        if np.isinf(values).any():
+        if (np.abs(values) > LARGEST).any():
             raise DataError(
                 source, "an infinite value", "finite numbers, or NaN where one is missing", "Mend it.", number
             )
-        items.append(values)
+        items.append(values.astype(np.float32))
     if not items:
         raise DataError(source, "no sequence", "at least one", "Pass a list of arrays.")
     names = [f"feature {i + 1}" for i in range(items[0].shape[1])]

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from echoic.data.examples import Examples
+from echoic.data.table import LARGEST
 from echoic.data.text import read_text
 from echoic.errors import DataError
 from echoic.notices import notice
@@ -168,7 +169,7 @@ def _numbers(text: str, dimension: int, source: str, row: int) -> np.ndarray:
         numbers = np.array(words, np.float64)
     except ValueError:
         numbers = np.array([_number(word, dimension, source, row) for word in words], np.float64)
-    if np.isinf(numbers.astype(np.float32)).any():
+    if (np.abs(numbers) > LARGEST).any():
         raise _not_a_number("an infinite or far too large value", dimension, source, row)
     return numbers
 

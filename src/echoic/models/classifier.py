@@ -23,15 +23,21 @@ from echoic.training.contract import Loss
 class ClassifierSettings(RecurrentSettings):
     """Options of a classifier. ``dropout`` is applied between the layers and before the last, linear one."""
 
-    bidirectional: bool = Field(True, description="read each sequence in both directions")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout between layers and before the classes")
-    pooling: str = Field("max", description="from all steps to one vector: last, mean, max or attention")
-    embedding_size: int = Field(128, ge=1, le=65536, description="features of a symbol of a text")
-    embedding_dropout: float = Field(0.3, ge=0, lt=1, description="dropout of the embedded symbols")
-    word_dropout: float = Field(0.0, ge=0, lt=1, description="share of a text's symbols read as unknown while training")
-    input_noise: float = Field(0.0, ge=0, le=10, description="noise on numbers while training, in standard deviations")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes count as much")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    bidirectional: bool = Field(default=True, description="read each sequence in both directions")
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout between layers and before the classes")
+    pooling: str = Field(default="max", description="from all steps to one vector: last, mean, max or attention")
+    embedding_size: int = Field(default=128, ge=1, le=65536, description="features of a symbol of a text")
+    embedding_dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout of the embedded symbols")
+    word_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a text's symbols read as unknown while training"
+    )
+    input_noise: float = Field(
+        default=0.0, ge=0, le=10, description="noise on numbers while training, in standard deviations"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: rare classes count as much"
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
 
     @field_validator("pooling")
     @classmethod

@@ -43,18 +43,20 @@ class ClassifyData(DataSettings):
     input: list[str] = Field(
         default_factory=list, description="column of texts, or columns of numbers (none: guessed from the table)"
     )
-    label: str | None = Field(None, description="column with the class (none: guessed)")
-    series: str | None = Field(None, description="column that tells sequences apart, for a row per step")
-    time: str | None = Field(None, description="column that orders the steps of a sequence")
+    label: str | None = Field(default=None, description="column with the class (none: guessed)")
+    series: str | None = Field(default=None, description="column that tells sequences apart, for a row per step")
+    time: str | None = Field(default=None, description="column that orders the steps of a sequence")
     unit: Literal["auto", "character", "word", "subword"] = Field(
-        "auto", description="what is read of a text at a time"
+        default="auto", description="what is read of a text at a time"
     )
-    vocabulary_size: int | None = Field(None, ge=3, le=2**20, description="symbols at most (none: all; 4096 subwords)")
-    min_count: int | None = Field(None, ge=1, description="units seen fewer times are unknown")
-    lowercase: bool = Field(True, description="read words in lower case")
-    max_length: int = Field(100_000, ge=1, description="steps of a sequence that are read; the rest is cut off")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="share of the data kept for validation")
-    test_share: float = Field(0.1, ge=0, lt=1, description="share of the data kept for the test")
+    vocabulary_size: int | None = Field(
+        default=None, ge=3, le=2**20, description="symbols at most (none: all; 4096 subwords)"
+    )
+    min_count: int | None = Field(default=None, ge=1, description="units seen fewer times are unknown")
+    lowercase: bool = Field(default=True, description="read words in lower case")
+    max_length: int = Field(default=100_000, ge=1, description="steps of a sequence that are read; the rest is cut off")
+    validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the data kept for validation")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="share of the data kept for the test")
 
     @model_validator(mode="after")
     def _something_left(self) -> ClassifyData:
@@ -67,7 +69,7 @@ class ClassifyTraining(Training):
     """How to train a classifier."""
 
     max_steps_per_batch: int = Field(
-        50_000, ge=1, description="sequences times their longest length in a batch, at most; bounds the memory"
+        default=50_000, ge=1, description="sequences times their longest length in a batch, at most; bounds the memory"
     )
 
 
