@@ -265,3 +265,23 @@ def test_names_may_be_given_alone_or_with_commas():
     made = task(target="units", known="price")
     splits = made.prepare(sales())
     assert splits.train.raw.panel.known_names[-1] == "price"
+
+
+def test_constant_series_and_long_gaps():
+    """Neither breaks training or metrics; relative metrics leave the constant series out."""
+    generator = np.random.default_rng(2)
+    days = START + np.arange(90)
+    flat = pl.DataFrame({"day": days, "shop": ["flat"] * 90, "units": [5.0] * 90})
+    gaps = pl.DataFrame({"day": days, "shop": ["gaps"] * 90, "units": generator.normal(20, 3, 90)})
+    gaps = gaps.filter(~pl.col("day").is_between(START + 20, START + 45))
+    made = task(lookback=10)
+    splits = made.prepare(pl.concat([flat, gaps]))
+    torch.manual_seed(0)
+    model = made.build_model()
+    Trainer(model, made.batches(splits.train, True), lambda m: made.validate(m, splits.validation),
+            made.settings.training, device="cpu").run()  # fmt: skip
+    metrics = made.evaluate(model, splits.test, splits.train).metrics
+    assert all(np.isfinite(value) for value in metrics.values())
+    only = made.evaluate(model, made.read(flat.with_columns(units=pl.lit(5.0)).filter(pl.col("day") >= START)))
+    assert "mase" not in only.metrics
+    assert made.predict(model, flat)["units"].is_finite().all()
