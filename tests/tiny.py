@@ -42,7 +42,7 @@ def _sales(folder: Path) -> Path:
 
 def _verses(folder: Path) -> Path:
     generator = np.random.default_rng(6)
-    words = "the sea a wind of night calls over grey stones and she listens".split()
+    words = ["the", "sea", "a", "wind", "of", "night", "calls", "over", "grey", "stones", "and", "she", "listens"]
     lines = [" ".join(generator.choice(words, size=6)) for _ in range(160)]
     path = folder / "verses.txt"
     path.write_text("\n".join(lines) + "\n")
@@ -51,12 +51,12 @@ def _verses(folder: Path) -> Path:
 
 def _reviews(folder: Path) -> Path:
     generator = np.random.default_rng(7)
-    good, bad = "lovely bright kind warm".split(), "dull cold rude broken".split()
+    good, bad = ["lovely", "bright", "kind", "warm"], ["dull", "cold", "rude", "broken"]
     rows = ["review,verdict"]
     for row in range(90):
         positive = row % 2 == 0
         words = generator.choice(good if positive else bad, size=3).tolist()
-        words += generator.choice("the room was a staff and very".split(), size=4).tolist()
+        words += generator.choice(["the", "room", "was", "a", "staff", "and", "very"], size=4).tolist()
         generator.shuffle(words)
         rows.append(f"{' '.join(words)},{'good' if positive else 'bad'}")
     path = folder / "reviews.csv"
@@ -66,7 +66,9 @@ def _reviews(folder: Path) -> Path:
 
 TINY = {
     "forecast": Tiny(
-        _sales, ("--horizon", "4", "--lookback", "14"), ("day,units\n2024-01-01,3\n2024-01-02,many\n2024-01-03,4\n", "many")
+        _sales,
+        ("--horizon", "4", "--lookback", "14"),
+        ("day,units\n2024-01-01,3\n2024-01-02,many\n2024-01-03,4\n", "many"),
     ),
     "generate": Tiny(_verses, (), ("", "empty")),
     "classify": Tiny(_reviews, (), ("review,verdict\nfine,good\nnice,good\nlovely,good\n", "good")),

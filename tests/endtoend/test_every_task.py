@@ -1,4 +1,4 @@
-"""What every task does from the command line, discovered from the registry: train, evaluate, predict, compare, refuse."""
+"""What every task does from the command line, found in the registry: train, evaluate, predict, compare, refuse."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.tiny import QUICK, TINY
 
 import echoic
 from echoic.cli.main import main
 from echoic.tasks import registered_tasks
-from tests.tiny import QUICK, TINY
 
 TASKS = list(registered_tasks())
 

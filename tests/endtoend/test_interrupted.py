@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.tiny import TINY
 
 from echoic.cli.main import main
 from echoic.tasks import registered_tasks
-from tests.tiny import TINY
 
 LONG = ("--epochs", "12", "--hidden-size", "24", "--batch-size", "4", "--layers", "2", "--set", "averaging=0.98")
 

@@ -30,7 +30,9 @@ def test_json_has_no_nan(tmp_path):
     assert json.loads(target.read_text()) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"nul"], ids=["empty", "cut", "utf16", "deep", "word"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"nul"], ids=["empty", "cut", "utf16", "deep", "word"]
+)
 def test_damaged_json_is_named(tmp_path, content):
     target = tmp_path / "config.json"
     target.write_bytes(content)

@@ -6,13 +6,13 @@ import inspect
 
 import pytest
 from sklearn.base import clone
+from tests.tiny import TINY
 
 import echoic
 from echoic.errors import OptionError
 from echoic.tasks import registered_tasks
 from echoic.tasks.estimator import ESTIMATORS, NotFittedError
 from echoic.tasks.options import options_of
-from tests.tiny import TINY
 
 EVERY = list(ESTIMATORS.values())
 

@@ -12,7 +12,7 @@ from echoic.models.sampling import Sampling
 from echoic.notices import collected
 from echoic.tasks.generate import Generate, GenerateSettings
 
-WORDS = "the sea a wind of night calls over grey stones and she listens".split()
+WORDS = ["the", "sea", "a", "wind", "of", "night", "calls", "over", "grey", "stones", "and", "she", "listens"]
 POEMS = ["床前明月光", "疑是地上霜", "舉頭望明月", "低頭思故鄉", "春眠不覺曉", "處處聞啼鳥"]
 
 
@@ -80,7 +80,7 @@ def test_baselines_beside_the_model(prepared):
 
 
 def test_a_saved_vocabulary_builds_the_same_model(prepared):
-    task, splits = prepared
+    task, _ = prepared
     document = task.preprocessing.model_dump(mode="json")
     again = Generate(task.settings, Generate.Preprocessing.model_validate(document))
     model = untrained(task)

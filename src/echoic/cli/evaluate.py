@@ -25,7 +25,12 @@ def evaluate(
     task, model = load_model(RunDirectory(run).open().model)
     evaluation = task.evaluate(model, task.read(data))
     if as_json:
-        document = {"run": str(run), "task": task.name, "metrics": evaluation.metrics, "baselines": evaluation.baselines}
+        document = {
+            "run": str(run),
+            "task": task.name,
+            "metrics": evaluation.metrics,
+            "baselines": evaluation.baselines,
+        }
         print_json(document)
         return
     print_metrics({"model": evaluation.metrics, **evaluation.baselines})

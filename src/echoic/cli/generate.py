@@ -24,7 +24,9 @@ def generate(
     length: Annotated[int, typer.Option(help="characters or subwords to write at most")] = 500,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest, 1 follows the model")] = 0.8,
     top_k: Annotated[int | None, typer.Option(help="choose among the k likeliest only")] = None,
-    top_p: Annotated[float | None, typer.Option(help="choose among the likeliest that together have this share")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="choose among the likeliest that together have this share")
+    ] = None,
     stop: Annotated[str | None, typer.Option(help="end after this text")] = None,
     seed: Annotated[int | None, typer.Option(help="the same seed writes the same text")] = None,
     as_json: AsJson = False,
@@ -33,7 +35,9 @@ def generate(
     """Text from a language model, shown as it comes."""
     task, model = load_model(RunDirectory(run).open().model)
     if not isinstance(task, Generate):
-        raise OptionError(f"{run}: is a run of {task.name}, expected one of generate. Train one with: echoic train generate")
+        raise OptionError(
+            f"{run}: is a run of {task.name}, expected one of generate. Train one with: echoic train generate"
+        )
     sampling = Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
     pieces = task.generate(model, prompt, sampling)
     if as_json:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from echoic.cli.console import AsJson, Debug, new_app, print_json, say
+from echoic.data.writing import check_table_path, write_table
 from echoic.errors import OptionError
 from echoic.runs import RunDirectory
-from echoic.data.writing import check_table_path, write_table
 from echoic.tasks.saved import load_model
 
 app = new_app()

@@ -13,10 +13,22 @@ from echoic.errors import OptionError
 from echoic.tasks.base import Task
 from echoic.tasks.options import Option, options_of
 
-COMMON = (
-    "validation test cell layers hidden_size bidirectional epochs max_minutes batch_size learning_rate clip seed "
-    "precision device"
-).split()
+COMMON = [
+    "validation",
+    "test",
+    "cell",
+    "layers",
+    "hidden_size",
+    "bidirectional",
+    "epochs",
+    "max_minutes",
+    "batch_size",
+    "learning_rate",
+    "clip",
+    "seed",
+    "precision",
+    "device",
+]
 
 
 def promoted_options(task: type[Task]) -> list[Option]:

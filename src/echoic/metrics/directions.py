@@ -6,9 +6,21 @@ HIGHER = frozenset({"accuracy", "macro_f1", "f1", "bleu", "chrf", "rouge_1", "ro
 NEUTRAL = frozenset({"coverage_80", "coverage", "tokens", "characters", "rows", "windows"})  # neither way
 
 # The metric that a report names first, the earliest of these that a task gives.
-HEADLINE = (
-    "owa mase mse_standardised mae macro_f1 accuracy bits_per_character perplexity bleu rouge_1 smape rmse loss"
-).split()
+HEADLINE = [
+    "owa",
+    "mase",
+    "mse_standardised",
+    "mae",
+    "macro_f1",
+    "accuracy",
+    "bits_per_character",
+    "perplexity",
+    "bleu",
+    "rouge_1",
+    "smape",
+    "rmse",
+    "loss",
+]
 
 
 def better(name: str, value: float, other: float) -> bool:

@@ -51,6 +51,7 @@ class ForecasterSettings(RecurrentSettings):
         default="auto", description="how a window is brought near 0 and 1"
     )
     segment: int | None = Field(default=None, ge=1, description="steps in a segment of segments (none: guessed)")
+    linear: bool = Field(default=True, description="segments: add a linear map of the lookback to the forecast")
     samples: int = Field(default=100, ge=2, le=10_000, description="paths drawn by the autoregressive model")
 
     cell: str = Field(default="GRU", description="a cell of `echoic cells`")

@@ -41,9 +41,11 @@ class Head(ABC):
 
     size: raw outputs for each target value, P.
     centred: whether the location of a window may be subtracted (counts may only be scaled).
+    centre: which raw output moves the whole distribution.
     """
 
     size: int
+    centre: int = 0
     centred: bool = True
 
     def loss(self, raw: Tensor, target: Tensor, observed: Tensor, level: Level) -> Tensor:
@@ -120,12 +122,12 @@ class Quantiles(Head):
     def __init__(self, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> None:
         self.levels = tuple(sorted({*levels, 0.5}))
         self.size = len(self.levels)
-        self._middle = self.levels.index(0.5)
+        self.centre = self.levels.index(0.5)
 
     def normalised(self, raw: Tensor) -> Tensor:
         """The trained quantiles in normalised units, ascending, [B, H, C, P]."""
-        median = raw[..., self._middle, None]
-        below, above = raw[..., : self._middle], raw[..., self._middle + 1 :]
+        median = raw[..., self.centre, None]
+        below, above = raw[..., : self.centre], raw[..., self.centre + 1 :]
         down = softplus(below).flip(-1).cumsum(-1).flip(-1)
         return torch.cat([median - down, median, median + softplus(above).cumsum(-1)], dim=-1)
 

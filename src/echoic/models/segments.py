@@ -18,11 +18,15 @@ from echoic.models.heads import Level
 from echoic.models.recurrent import build_recurrent
 
 
+LARGEST = 2**22  # weights of the linear map; a larger one is left out
+
+
 class Segments(ForecastModel):
     """Each target is read by itself, with the same weights; targets differ by an embedding.
 
     Covariates known in the future enter on both sides, those known in the past with the segments of the lookback,
-    static ones with the decoder.
+    static ones with the decoder. A linear map of the lookback, which starts at zero, is added to the centre of the
+    forecast (as NLinear is by itself; Zeng et al., 2023), so that the recurrent net learns what a linear one cannot.
 
     Args:
         shape: sizes of a window.
@@ -41,6 +45,10 @@ class Segments(ForecastModel):
         self.target = nn.Parameter(torch.randn(shape.targets, size))
         self.foreknown = nn.Linear(self.segment * shape.known, size, bias=False) if shape.known else None
         self.static = StaticFeatures(shape, size)
+        self.linear = nn.Linear(shape.lookback, shape.horizon) if _has_linear(shape, settings) else None
+        if self.linear is not None:
+            nn.init.zeros_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(self.recurrent.output_size, self.segment * self.head.size)
 
@@ -51,7 +59,12 @@ class Segments(ForecastModel):
         copies = [type(s)(*(f.repeat_interleave(self.foretold_segments, dim=0) for f in s)) for s in state]
         asked = self._questions(window).reshape(rows * self.foretold_segments, 1, -1)
         answers, _ = self.recurrent(asked, tuple(copies))
-        return self._raw(answers[:, 0], window), scaled.level
+        raw = self._raw(answers[:, 0], window)
+        if self.linear is None:
+            return raw, scaled.level
+        moved = self.linear(scaled.values.transpose(1, 2)).transpose(1, 2).unsqueeze(-1)
+        place = torch.arange(self.head.size, device=raw.device) == self.head.centre
+        return raw + moved * place, scaled.level
 
     def final_step_loss(self, window: WindowBatch) -> Tensor:
         """Loss of the horizon's first segment, read off the encoder's last output."""
@@ -89,3 +102,7 @@ class Segments(ForecastModel):
 def default_segment(lookback: int, horizon: int) -> int:
     """Steps in a segment: 2 to 14 segments in the lookback, and few in the horizon."""
     return max(1, min(48, lookback // 2, horizon))
+
+
+def _has_linear(shape: WindowShape, settings: ForecasterSettings) -> bool:
+    return settings.linear and shape.lookback * shape.horizon <= LARGEST

@@ -12,24 +12,26 @@ class RecurrentSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
-    cell: str = Field("LSTM", description="a cell of `echoic cells`")
+    cell: str = Field(default="LSTM", description="a cell of `echoic cells`")
     cell_options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description='options of the cell, e.g. {"peephole": true}'
     )
-    layers: int = Field(1, ge=1, le=64, description="recurrent layers")
-    hidden_size: int = Field(128, ge=1, le=65536, description="features of the hidden state")
-    bidirectional: bool = Field(False, description="read each sequence in both directions")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout between layers")
-    locked_dropout: bool = Field(False, description="one dropout mask for all steps of a sequence (variational)")
-    weight_drop: float = Field(0.0, ge=0, lt=1, description="dropout on the recurrent weights")
-    zoneout: float = Field(0.0, ge=0, lt=1, description="probability that a unit keeps its previous state")
-    residual: bool = Field(False, description="add each layer's input to its output where the sizes agree")
-    layer_norm: bool = Field(False, description="normalise the input of each layer")
-    learn_initial_state: bool = Field(False, description="learn the state before the first step")
-    memory_steps: int | None = Field(
-        None, ge=3, description="spread the gates' memory over so many steps at the start (LSTM, GRU)"
+    layers: int = Field(default=1, ge=1, le=64, description="recurrent layers")
+    hidden_size: int = Field(default=128, ge=1, le=65536, description="features of the hidden state")
+    bidirectional: bool = Field(default=False, description="read each sequence in both directions")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout between layers")
+    locked_dropout: bool = Field(
+        default=False, description="one dropout mask for all steps of a sequence (variational)"
     )
-    backend: str = Field("auto", description="reference, torch or auto")
+    weight_drop: float = Field(default=0.0, ge=0, lt=1, description="dropout on the recurrent weights")
+    zoneout: float = Field(default=0.0, ge=0, lt=1, description="probability that a unit keeps its previous state")
+    residual: bool = Field(default=False, description="add each layer's input to its output where the sizes agree")
+    layer_norm: bool = Field(default=False, description="normalise the input of each layer")
+    learn_initial_state: bool = Field(default=False, description="learn the state before the first step")
+    memory_steps: int | None = Field(
+        default=None, ge=3, description="spread the gates' memory over so many steps at the start (LSTM, GRU)"
+    )
+    backend: str = Field(default="auto", description="reference, torch or auto")
 
     @field_validator("cell")
     @classmethod

@@ -1,11 +1,11 @@
 """The run directory: everything about one training, and no code.
 
-    RUN/config.json        settings, seed, versions, data fingerprint, command
-    RUN/model/             weights.safetensors, preprocessing.json, config.json
-    RUN/metrics.json       metrics on validation and test, and the baselines on the same rows
-    RUN/log.jsonl          one line per logged step; TensorBoard events beside it
-    RUN/checkpoints/       last and best
-    RUN/report.html        one self-contained page
+RUN/config.json        settings, seed, versions, data fingerprint, command
+RUN/model/             weights.safetensors, preprocessing.json, config.json
+RUN/metrics.json       metrics on validation and test, and the baselines on the same rows
+RUN/log.jsonl          one line per logged step; TensorBoard events beside it
+RUN/checkpoints/       last and best
+RUN/report.html        one self-contained page
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class RunDirectory:
                 )
         ancestor = next(p for p in [self.path, *self.path.absolute().parents] if p.exists())
         if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
-            raise OptionError(f"--out {self.path}: {ancestor} cannot be written to. Name a folder that you may write to.")
+            raise OptionError(
+                f"--out {self.path}: {ancestor} cannot be written to. Name a folder that you may write to."
+            )
 
     def create(self, overwrite: bool = False) -> None:
         """Make the folder, empty of any earlier run (see ``check_free``)."""
@@ -67,7 +69,9 @@ class RunDirectory:
                 else:
                     entry.unlink(missing_ok=True)
         except OSError as error:
-            raise OptionError(f"--out {self.path}: cannot be written ({error}). Name a folder that you may write to.") from error
+            raise OptionError(
+                f"--out {self.path}: cannot be written ({error}). Name a folder that you may write to."
+            ) from error
 
     def is_run(self) -> bool:
         """Whether the folder looks like a run of ours."""

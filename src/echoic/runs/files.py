@@ -46,7 +46,9 @@ def read_json(path: Path, what: str) -> Any:
     try:
         size = path.stat().st_size
         if size > JSON_LIMIT:
-            raise RunError(f"{path}: found {size} bytes, expected at most {JSON_LIMIT} for {what}. This is no file of ours.")
+            raise RunError(
+                f"{path}: found {size} bytes, expected at most {JSON_LIMIT} for {what}. This is no file of ours."
+            )
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(

@@ -62,11 +62,15 @@ def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
                 raise ValueError(f"a header of {length} bytes in a file of {size}")
             header = json.loads(file.read(length))
         return {
-            name: (tuple(entry["shape"]), _KINDS.get(entry["dtype"], entry["dtype"]))
+            name: (tuple(entry["shape"]), _KINDS.get(entry["dtype"], str(entry["dtype"])))
             for name, entry in header.items()
             if name != "__metadata__"
         }
     except FileNotFoundError:
-        raise ModelError(f"{path}: the weights are not here. The run was cut off before its first checkpoint.") from None
+        raise ModelError(
+            f"{path}: the weights are not here. The run was cut off before its first checkpoint."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error}). It is damaged: restore it or train again.") from error
+        raise ModelError(
+            f"{path}: not a safetensors file ({error}). It is damaged: restore it or train again."
+        ) from error

@@ -24,5 +24,7 @@ def task_named(name: str) -> type[Task]:
     """The task of that name; ModelError if there is none (the name comes from a saved model)."""
     tasks = registered_tasks()
     if name not in tasks:
-        raise ModelError(f'found a model of task "{name}", expected one of {", ".join(tasks)}. It needs another version.')
+        raise ModelError(
+            f'found a model of task "{name}", expected one of {", ".join(tasks)}. It needs another version.'
+        )
     return tasks[name]

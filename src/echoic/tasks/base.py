@@ -29,8 +29,8 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    validation: Path | None = Field(None, description="validation data in a file of its own")
-    test: Path | None = Field(None, description="test data in a file of its own")
+    validation: Path | None = Field(default=None, description="validation data in a file of its own")
+    test: Path | None = Field(default=None, description="test data in a file of its own")
 
 
 class RunSettings(BaseModel):
@@ -38,9 +38,9 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of every random choice")
-    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 where the device has it")
-    device: str = Field("auto", description="cpu, cuda or auto")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random choice")
+    precision: Literal["float32", "bf16"] = Field(default="float32", description="bf16 where the device has it")
+    device: str = Field(default="auto", description="cpu, cuda or auto")
 
 
 class TaskSettings(BaseModel):

@@ -29,15 +29,17 @@ class Estimator:
     Args:
         **options: any option of the task under its flat name, as on the command line (``hidden_size=64``).
 
-    Raises OptionError for a name or a value that cannot be. ``get_params`` and ``set_params`` work as scikit-learn's, so
-    that ``sklearn.base.clone`` and searches over options do.
+    Raises OptionError for a name or a value that cannot be. ``get_params`` and ``set_params`` work as scikit-learn's,
+    so that ``sklearn.base.clone`` and searches over options do.
     """
 
     kind: ClassVar[type[Task]]
 
     def __init_subclass__(cls) -> None:
         keywords = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.field.get_default(call_default_factory=True))
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=option.field.get_default(call_default_factory=True)
+            )
             for name, option in options_of(cls.kind.Settings).items()
         ]
         cls.__signature__ = inspect.Signature(keywords)  # what help() and editors show
@@ -84,7 +86,9 @@ class Estimator:
     def fitted(self) -> tuple[Task, nn.Module]:
         """The task with its preprocessing, and the trained model; NotFittedError before ``fit``."""
         if self._task is None or self._model is None:
-            raise NotFittedError(f"this {type(self).__name__} has no model yet: call fit(data) first, or echoic.load(run).")
+            raise NotFittedError(
+                f"this {type(self).__name__} has no model yet: call fit(data) first, or echoic.load(run)."
+            )
         return self._task, self._model
 
     def predict(self, data: Any) -> pl.DataFrame:

@@ -45,7 +45,7 @@ class GenerateData(DataSettings):
     text: str | None = Field(default=None, description="column with the text, for a table (none: guessed)")
     lines: bool = Field(default=False, description="each line of a text file is a document of its own")
     validation_share: float = Field(
-        0.05, gt=0, lt=1, description="share of the text before the test part for validation"
+        default=0.05, gt=0, lt=1, description="share of the text before the test part for validation"
     )
     test_share: float = Field(default=0.1, ge=0, lt=1, description="share of the text, at its end, kept for the test")
     continuation: int = Field(default=200, ge=1, description="symbols that predict writes for each prompt")

@@ -29,7 +29,8 @@ def options_of(settings: type[TaskSettings]) -> dict[str, Option]:
 def _walk(settings: type[TaskSettings]) -> Iterator[Option]:
     for group, group_field in settings.model_fields.items():
         kind = group_field.annotation
-        assert isinstance(kind, type) and issubclass(kind, BaseModel)
+        assert isinstance(kind, type)
+        assert issubclass(kind, BaseModel)
         for name, field in kind.model_fields.items():
             yield Option(group, name, field)
 

@@ -41,7 +41,9 @@ def load_model(folder: Path) -> tuple[Task, nn.Module]:
     config = read_json(folder / "config.json", "configuration of a model")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise ModelError(f"{folder / 'config.json'}: found format {found!r}, expected {FORMAT}. Train again, or restore it.")
+        raise ModelError(
+            f"{folder / 'config.json'}: found format {found!r}, expected {FORMAT}. Train again, or restore it."
+        )
     kind = task_named(str(config.get("task")))
     preprocessing = read_json(folder / "preprocessing.json", "preprocessing of a model")
     try:
