@@ -31,14 +31,20 @@ def transcribed(model: Segments, batch, shape: WindowShape) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("lookback", "horizon", "segment"), [(12, 8, 4), (11, 7, 4), (5, 9, 5), (6, 3, 6)])
+@pytest.mark.parametrize("linear", [False, True])
 @torch.no_grad()
-def test_outputs(lookback, horizon, segment):
+def test_outputs(lookback, horizon, segment, linear):
     shape = WindowShape(lookback, horizon, targets=2)
     torch.manual_seed(1)
-    model = Segments(shape, settings(segment=segment)).eval()
+    model = Segments(shape, settings(segment=segment, linear=linear)).eval()
+    if linear:
+        torch.nn.init.normal_(model.linear.weight)
     batch = window(shape, batch=3)
     batch = batch._replace(past_observed=torch.ones_like(batch.past_observed))
     raw, level = model.outputs(batch)
+    if linear:  # moves the median alone
+        values = batch.past_values - batch.past_values[:, -1:]
+        raw[..., 1] -= torch.einsum("hl,blc->bhc", model.linear.weight, values) + model.linear.bias[:, None]
     torch.testing.assert_close(raw, transcribed(model, batch, shape), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(level.location, batch.past_values[:, -1:])
 

@@ -17,7 +17,6 @@ from echoic.models.forecaster import ForecasterSettings, ForecastModel, Scaled, 
 from echoic.models.heads import Level
 from echoic.models.recurrent import build_recurrent
 
-
 LARGEST = 2**22  # weights of the linear map; a larger one is left out
 
 
