@@ -26,7 +26,7 @@ class RecurrentSettings(BaseModel):
     weight_drop: float = Field(default=0.0, ge=0, lt=1, description="dropout on the recurrent weights")
     zoneout: float = Field(default=0.0, ge=0, lt=1, description="probability that a unit keeps its previous state")
     residual: bool = Field(default=False, description="add each layer's input to its output where the sizes agree")
-    layer_norm: bool = Field(default=False, description="normalise the input of each layer")
+    layer_norm: bool = Field(default=False, description="normalise the input of each layer but the first")
     learn_initial_state: bool = Field(default=False, description="learn the state before the first step")
     memory_steps: int | None = Field(
         default=None, ge=3, description="spread the gates' memory over so many steps at the start (LSTM, GRU)"
