@@ -54,3 +54,6 @@ def test_default_segment():
     assert default_segment(336, 48) == 48
     assert default_segment(52, 13) == 13
     assert default_segment(1, 5) == 1
+    assert default_segment(96, 96, season=24) == 24
+    assert default_segment(96, 12, season=24) == 12
+    assert default_segment(672, 96, season=96) == 48

@@ -50,7 +50,7 @@ class ForecasterSettings(RecurrentSettings):
     normalise: Literal["auto", "last", "last-size", "last-step", "last-deviation", "mean-deviation", "size"] = Field(
         default="auto", description="how a window is brought near 0 and 1"
     )
-    segment: int | None = Field(default=None, ge=1, description="steps in a segment of segments (none: guessed)")
+    segment: int | None = Field(default=None, ge=1, le=100_000, description="steps in a segment (none: guessed)")
     linear: bool = Field(default=True, description="segments: add a linear map of the lookback to the forecast")
     samples: int = Field(default=100, ge=2, le=10_000, description="paths drawn by the autoregressive model")
 

@@ -29,7 +29,7 @@ class Segments(ForecastModel):
 
     Args:
         shape: sizes of a window.
-        settings: ``segment`` is the length of a segment, ``default_segment`` where it is None.
+        settings: ``segment`` is the length of a segment, ``default_segment`` without a season where it is None.
     """
 
     def __init__(self, shape: WindowShape, settings: ForecasterSettings) -> None:
@@ -98,9 +98,10 @@ class Segments(ForecastModel):
         return by_step[:, :, : self.shape.horizon].transpose(1, 2)
 
 
-def default_segment(lookback: int, horizon: int) -> int:
-    """Steps in a segment: 2 to 14 segments in the lookback, and few in the horizon."""
-    return max(1, min(48, lookback // 2, horizon))
+def default_segment(lookback: int, horizon: int, season: int = 1) -> int:
+    """Steps in a segment: a season where it fits, else up to 48, at least two of them in the lookback."""
+    longest = max(1, min(48, lookback // 2, horizon))
+    return season if 1 < season <= longest else longest
 
 
 def _has_linear(shape: WindowShape, settings: ForecasterSettings) -> bool:

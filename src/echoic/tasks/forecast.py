@@ -30,6 +30,7 @@ from echoic.models.forecaster import ForecasterSettings, WindowShape
 from echoic.models.forecasting import build_forecaster
 from echoic.models.heads import HEADS
 from echoic.models.normalise import guess_normaliser
+from echoic.models.segments import default_segment
 from echoic.notices import notice
 from echoic.tasks.base import DataSettings, Evaluation, Metrics, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
@@ -204,8 +205,10 @@ class Forecast(Task[ScaledPart]):
 
     def build_model(self) -> nn.Module:
         """The model of the settings for windows of the table's shape."""
-        settings = self.settings.model.model_copy(update={"normalise": self.preprocessing.normalise})
-        return build_forecaster(self.preprocessing.shape, settings)
+        known, settings = self.preprocessing, self.settings.model
+        segment = settings.segment or default_segment(known.lookback, known.horizon, known.season)
+        resolved = settings.model_copy(update={"normalise": known.normalise, "segment": segment})
+        return build_forecaster(known.shape, resolved)
 
     def batches(self, part: ScaledPart, training: bool) -> Batches:
         """Windows, shuffled for training; where there are very many, an epoch draws some."""
