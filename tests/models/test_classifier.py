@@ -7,7 +7,7 @@ from torch.nn import functional
 from echoic.data.classified import Classified
 from echoic.data.examples import Examples
 from echoic.layers.pooling import POOLINGS
-from echoic.models.classifier import ClassifierSettings, NumberInput, SequenceClassifier, SymbolInput
+from echoic.models.classifier import ClassifierSettings, NumberInput, PlaceWaves, SequenceClassifier, SymbolInput
 
 
 def part_of(inputs: list[np.ndarray], labels: list[int]) -> Classified:
@@ -36,7 +36,7 @@ def model_for(kind, **options) -> SequenceClassifier:
 def test_a_row_is_judged_alone(kind, pooling):
     """Padding and neighbours change nothing, a row without steps included."""
     part = kind(np.random.default_rng(2))
-    model = model_for(kind, pooling=pooling, layers=2).eval()
+    model = model_for(kind, pooling=pooling, layers=2, place_waves=2).eval()
     together = model.probabilities(part.collate(np.array([3, 0, 2, 1, 4])))
     for place, row in enumerate([3, 0, 2, 1, 4]):
         alone = model.probabilities(part.collate(np.array([row])))[0]
@@ -96,3 +96,13 @@ def test_the_final_step_loss_depends_on_the_last_output_alone():
 def test_unknown_pooling():
     with pytest.raises(ValueError, match="attention"):
         ClassifierSettings(pooling="sum")
+
+
+def test_waves_tell_the_place():
+    inputs = torch.randn(2, 9, 3)
+    found = PlaceWaves(3)(inputs)
+    assert torch.equal(found[:, :, :3], inputs)
+    for step in range(9):
+        angles = [2 * np.pi * step / period for period in (4, 8, 16)]
+        assert found[1, step, 3:].numpy() == pytest.approx([*np.sin(angles), *np.cos(angles)], abs=1e-6)
+    assert PlaceWaves(0)(inputs) is inputs

@@ -24,20 +24,26 @@ class ClassifierSettings(RecurrentSettings):
     """Options of a classifier. ``dropout`` is applied between the layers and before the last, linear one."""
 
     bidirectional: bool = Field(default=True, description="read each sequence in both directions")
-    dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout between layers and before the classes")
-    pooling: str = Field(default="max", description="from all steps to one vector: last, mean, max or attention")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout between layers and before the classes")
+    pooling: str = Field(default="mean", description="from all steps to one vector: last, mean, max or attention")
     embedding_size: int = Field(default=128, ge=1, le=65536, description="features of a symbol of a text")
-    embedding_dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout of the embedded symbols")
+    embedding_dropout: float = Field(default=0.5, ge=0, lt=1, description="dropout of the embedded symbols")
     word_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="share of a text's symbols read as unknown while training"
     )
     input_noise: float = Field(
         default=0.0, ge=0, le=10, description="noise on numbers while training, in standard deviations"
     )
+    place_waves: int = Field(
+        default=0,
+        ge=0,
+        le=32,
+        description="waves that tell each step its place, for sequences whose places have a meaning",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: rare classes count as much"
     )
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="share of the target spread over all classes")
 
     @field_validator("pooling")
     @classmethod
@@ -59,7 +65,7 @@ class SymbolInput(nn.Module):
         super().__init__()
         self.word_dropout = settings.word_dropout
         self.embedding = nn.Embedding(symbols, settings.embedding_size)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.normal_(self.embedding.weight, std=settings.embedding_size**-0.5)
         self.dropout = (LockedDropout if settings.locked_dropout else nn.Dropout)(settings.embedding_dropout)
         self.output_size = settings.embedding_size
 
@@ -88,6 +94,30 @@ class NumberInput(nn.Module):
         return numbers + self.noise * torch.randn_like(numbers) if self.training and self.noise else numbers
 
 
+class PlaceWaves(nn.Module):
+    """Sines and cosines of a step's place beside its inputs (Vaswani et al., 2017), of 4, 8, 16, ... steps a period.
+
+    A recurrent network can count, but learns slowly to; where the place of a step has a meaning (a window cut around a
+    point), it need not.
+
+    Args:
+        waves: how many, each with sine and cosine.
+    """
+
+    def __init__(self, waves: int) -> None:
+        super().__init__()
+        self.waves, self.output_size = waves, 2 * waves
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """inputs [B, T, F] to [B, T, F + 2 waves]."""
+        if not self.waves:
+            return inputs
+        places = torch.arange(inputs.shape[1], device=inputs.device, dtype=torch.float64).unsqueeze(1)
+        turns = 2 * torch.pi * places / 2.0 ** torch.arange(2, self.waves + 2, device=inputs.device)
+        waves = torch.cat([turns.sin(), turns.cos()], dim=1).to(inputs.dtype)
+        return torch.cat([inputs, waves.expand(inputs.shape[0], -1, -1)], dim=2)
+
+
 class SequenceClassifier(nn.Module):
     """Scores of each class for a sequence.
 
@@ -109,7 +139,8 @@ class SequenceClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        self.recurrent = build_recurrent(settings, inputs.output_size)
+        self.places = PlaceWaves(settings.place_waves)
+        self.recurrent = build_recurrent(settings, inputs.output_size + self.places.output_size)
         self.pooling = build_pooling(settings.pooling, self.recurrent.output_size)
         self.dropout = nn.Dropout(settings.dropout)
         self.classes = nn.Linear(self.recurrent.output_size, classes)
@@ -119,7 +150,7 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Scores [B, C] before the softmax."""
-        outputs, state = self.recurrent(self.inputs(inputs), lengths=lengths)
+        outputs, state = self.recurrent(self.places(self.inputs(inputs)), lengths=lengths)
         pooled = self.pooling(outputs, self.recurrent.final_hidden(state), lengths)
         return self.classes(self.dropout(pooled))
 
@@ -129,7 +160,7 @@ class SequenceClassifier(nn.Module):
 
     def final_step_loss(self, batch: SequenceBatch) -> Tensor:
         """The loss if the sequence were judged by the last forward output alone, whatever the pooling."""
-        outputs, _ = self.recurrent(self.inputs(batch.inputs), lengths=batch.lengths)
+        outputs, _ = self.recurrent(self.places(self.inputs(batch.inputs)), lengths=batch.lengths)
         last = (batch.lengths - 1).clamp(min=0)
         rows = torch.arange(len(last), device=last.device)
         return self._nats(self.classes(outputs[rows, last]), batch.labels)

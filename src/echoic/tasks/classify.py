@@ -68,6 +68,8 @@ class ClassifyData(DataSettings):
 class ClassifyTraining(Training):
     """How to train a classifier."""
 
+    learning_rate: float | Literal["auto"] = Field(default=3e-3, description='peak rate; "auto" runs the finder')
+    averaging: float | None = Field(default=0.98, gt=0, lt=1, description="decay of the running average of the weights")
     max_steps_per_batch: int = Field(
         default=50_000, ge=1, description="sequences times their longest length in a batch, at most; bounds the memory"
     )
