@@ -75,7 +75,7 @@ class ForecastData(DataSettings):
 class ForecastTraining(Training):
     """How to train a forecaster."""
 
-    batch_size: int = Field(default=64, ge=1, description="windows in a batch")
+    batch_size: int = Field(default=128, ge=1, description="windows in a batch, times their targets")
     learning_rate: float | Literal["auto"] = Field(default=1e-3, description="peak learning rate, or auto")
     epoch_windows: int | None = Field(
         default=None, ge=1, description=f"windows in an epoch (none: all up to {EPOCH_WINDOWS:,})"
@@ -222,8 +222,13 @@ class Forecast(Task[ScaledPart]):
         return windows
 
     def _windows(self, part: ScaledPart, **options: Any) -> Windows:
-        known, batch_size = self.preprocessing, self.settings.training.batch_size
-        return Windows(part.scaled, known.lookback, known.horizon, batch_size, **options)
+        known = self.preprocessing
+        return Windows(part.scaled, known.lookback, known.horizon, self._batch_size, **options)
+
+    @property
+    def _batch_size(self) -> int:
+        """Windows in a batch."""
+        return max(1, self.settings.training.batch_size // self.preprocessing.shape.targets)
 
     def _stride(self, part: ScaledPart, limit: int) -> int:
         """The step between windows at which a part has about ``limit`` at most."""
@@ -291,7 +296,7 @@ class Forecast(Task[ScaledPart]):
         known, columns = self.preprocessing, self.preprocessing.table.columns
         panel = read_panel(source, reading=self._reading(), schema=known.table).future(known.horizon)
         part = self._view(Part(panel, panel.lengths - known.horizon, panel.lengths))
-        windows = forecast_windows(part.scaled.panel, known.lookback, known.horizon, self.settings.training.batch_size)
+        windows = forecast_windows(part.scaled.panel, known.lookback, known.horizon, self._batch_size)
         made = model_forecasts(model, part, windows, self._levels)
         rows = (windows.rows[:, None] + np.arange(known.horizon)).ravel()
         future = pl.DataFrame([_column(name, made.point[..., place]) for place, name in enumerate(columns.target)])
