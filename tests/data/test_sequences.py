@@ -114,6 +114,9 @@ def test_scaling_is_learnt_from_what_is_known(caplog):
     expected = (steps - np.nanmean(steps, axis=0)) / np.array([*np.nanstd(steps, axis=0)[:2], 1])
     assert encoded[:, :3] == pytest.approx(np.nan_to_num(expected), abs=1e-4)
     assert (encoded[:, 3] == np.isnan(steps[:, 1])).all()
+    together = FeatureScaler.fit(examples, together=True)
+    assert together.mean == pytest.approx([np.nanmean(steps)] * 3, abs=1e-5)
+    assert together.scale == pytest.approx([np.nanstd(steps)] * 3, abs=1e-5)
     assert FeatureScaler.model_validate_json(scaler.model_dump_json()) == scaler
     for constant in (np.ones((3, 1)), np.full((3, 1), np.nan)):
         with pytest.raises(DataError):

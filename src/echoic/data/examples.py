@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,5 +95,9 @@ def stratified_parts(examples: Examples, shares: Sequence[float], seed: int) -> 
 def _groups_of_equal_items(examples: Examples) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
     for number, item in enumerate(examples.items):
-        groups.setdefault(item if isinstance(item, str) else (item.shape, item.tobytes()), []).append(number)
+        groups.setdefault(item if isinstance(item, str) else _digest(item), []).append(number)
     return list(groups.values())
+
+
+def _digest(values: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).digest()

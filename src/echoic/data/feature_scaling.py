@@ -30,8 +30,11 @@ class FeatureScaler(BaseModel):
     marked: list[int]
 
     @classmethod
-    def fit(cls, examples: Examples) -> Self:
+    def fit(cls, examples: Examples, together: bool = False) -> Self:
         """Mean and deviation over all steps of all sequences; missing values are left out.
+
+        Args:
+            together: one mean and deviation for all features, which are of one kind (pixels of a row).
 
         Says which features miss values and which are constant. Raises DataError where nothing is left to learn from.
         """
@@ -45,6 +48,13 @@ class FeatureScaler(BaseModel):
         for values in examples.items:
             square += np.square(np.where(np.isnan(values), 0, values - mean)).sum(axis=0)
         deviation = np.sqrt(square / np.maximum(count, 1))
+        if together:
+            everything = count.sum()
+            overall = (mean * count).sum() / everything
+            deviation = np.sqrt((count * (deviation**2 + (mean - overall) ** 2)).sum() / everything) * np.ones(
+                len(names)
+            )
+            mean = np.full(len(names), overall)
         constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
         if not count.any():
             raise DataError(source, "no number at all", "numbers in the features", "Check the columns: --input A,B.")

@@ -54,6 +54,9 @@ class ClassifyData(DataSettings):
     )
     min_count: int | None = Field(default=None, ge=1, description="units seen fewer times are unknown")
     lowercase: bool = Field(default=True, description="read words in lower case")
+    scaling: Literal["each", "together"] = Field(
+        default="each", description="each feature by its own mean and deviation, or together (pixels)"
+    )
     max_length: int = Field(default=100_000, ge=1, description="steps of a sequence that are read; the rest is cut off")
     validation_share: float = Field(default=0.1, gt=0, lt=1, description="share of the data kept for validation")
     test_share: float = Field(default=0.1, ge=0, lt=1, description="share of the data kept for the test")
@@ -148,7 +151,7 @@ class Classify(Task[Classified]):
             options = UnitOptions(data.vocabulary_size, data.min_count, data.lowercase)
             units = fit_units(data.unit, train.items, options, train.source)
         else:
-            scaler = FeatureScaler.fit(train)
+            scaler = FeatureScaler.fit(train, together=data.scaling == "together")
         return ClassifyPreprocessing(
             input=columns.input, label=columns.label, series=columns.series, time=columns.time,
             labels=LabelSet.fit(train), units=units, scaler=scaler,
