@@ -22,6 +22,8 @@ OPTIONS = {
     "head": "point",
     "calendar": False,
     "dropout": 0.5,
+    "batch_size": 448,
+    "epochs": 30,
 }
 PUBLISHED = {"SegRNN": (0.368, 0.395), "DLinear": (0.386, 0.400), "repeat last day": (0.512, 0.433)}
 
