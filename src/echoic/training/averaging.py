@@ -31,7 +31,8 @@ class Averaged:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         current = self.model.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], 1 - decay)
+        for name, mean in self.weights.items():
+            mean.lerp_(current[name], 1 - decay)
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:

@@ -44,7 +44,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "with --overwrite."
         ) from None
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: the checkpoint cannot be read ({error}). It is damaged: start anew with --overwrite.") from error
+        raise RunError(
+            f"{path}: the checkpoint cannot be read ({error}). It is damaged: start anew with --overwrite."
+        ) from error
 
 
 def flatten_optimiser(optimiser: Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

@@ -29,7 +29,9 @@ class Health:
             if parameter.grad is not None:
                 squares.setdefault(name.rpartition(".")[0] or name, []).append(parameter.grad.norm() ** 2)
         for name, values in squares.items():
-            self.layers.setdefault(name, [float("nan")] * len(self.steps)).append(float(torch.stack(values).sum().sqrt()))
+            self.layers.setdefault(name, [float("nan")] * len(self.steps)).append(
+                float(torch.stack(values).sum().sqrt())
+            )
         self.steps.append(step)
         if len(self.steps) > POINTS:
             self.stride *= 2

@@ -95,7 +95,9 @@ def _last(folder: Path) -> Path:
 class _Session:
     """One call of ``Trainer.run``: everything that changes while it trains."""
 
-    def __init__(self, trainer: Trainer, folder: Path | None, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+    def __init__(
+        self, trainer: Trainer, folder: Path | None, saved: tuple[dict[str, Tensor], dict[str, Any]] | None
+    ) -> None:
         self.model, self.batches, self.validate = trainer.model, trainer.batches, trainer.validate
         self.settings, self.fabric, self.folder = trainer.settings, trainer.fabric, folder
         self.epoch = self.batch = self.step = 0
@@ -246,7 +248,18 @@ class _Session:
         self.averaged.updates = facts["updates"]
         self.best_weights = {n: t.to(self.fabric.device) for n, t in of_prefix("best", tensors).items()}
         self.health.restore(facts["health"])
-        for name in ("epoch", "batch", "step", "best_score", "best_step", "stale", "best", "history", "waiting", "working"):
+        for name in (
+            "epoch",
+            "batch",
+            "step",
+            "best_score",
+            "best_step",
+            "stale",
+            "best",
+            "history",
+            "waiting",
+            "working",
+        ):
             setattr(self, name, facts[name])
         leaves = of_prefix("carry", tensors)
         self.carry_leaves = [leaves[str(i)].to(self.fabric.device) for i in range(len(leaves))]
