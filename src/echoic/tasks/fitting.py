@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from echoic import notices
 from echoic.insight.gradients import GradientReach, gradient_by_lag
 from echoic.insight.report import ReportContent, render_report
 from echoic.runs import RunDirectory, fingerprint, versions
-from echoic.tasks.base import Splits, Task
+from echoic.tasks.base import Evaluation, Splits, Task
 from echoic.tasks.saved import save_model
 from echoic.training.trainer import Outcome, Trainer
 
@@ -52,6 +51,7 @@ def fit(task: Task, source: Any, destination: Destination) -> Fitted:
 
     Nothing is written before the data have been read and checked.
     """
+    started = time.monotonic()
     run = destination.run
     if run is not None and not destination.resume:
         run.check_free(destination.overwrite)
@@ -61,12 +61,12 @@ def fit(task: Task, source: Any, destination: Destination) -> Fitted:
         model = task.build_model()
         if run is not None:
             _open_run(task, source, destination, run)
-        outcome = _train(task, model, splits, destination)
-        metrics = _score(task, model, splits, outcome)
-        fitted = Fitted(task, model, metrics["numbers"], outcome)
+        outcome = _train(task, model, splits, destination, time.monotonic() - started)
+        metrics, evaluation = _score(task, model, splits, outcome)
+        fitted = Fitted(task, model, metrics, outcome)
         if run is not None:
             save_model(run.model, task, model)
-            run.write_report(_report(fitted, splits, metrics["evaluation"], destination, said))
+            run.write_report(_report(fitted, splits, evaluation, destination, said))
             run.write_metrics(fitted.metrics)  # last: a run with metrics is a finished run
     return fitted
 
@@ -76,7 +76,8 @@ def _seed(seed: int) -> None:
 
 
 def _open_run(task: Task, source: Any, destination: Destination, run: RunDirectory) -> None:
-    if destination.resume:
+    if destination.resume:  # how long to train may have changed
+        run.write_config({**run.config(), "settings": task.settings.model_dump(mode="json")})
         return
     run.create(destination.overwrite)
     run.write_config(
@@ -91,7 +92,8 @@ def _open_run(task: Task, source: Any, destination: Destination, run: RunDirecto
     )
 
 
-def _train(task: Task, model: nn.Module, splits: Splits, destination: Destination) -> Outcome:
+def _train(task: Task, model: nn.Module, splits: Splits, destination: Destination, spent: float) -> Outcome:
+    """Train; the ``spent`` seconds of reading the data count towards ``max_minutes``."""
     settings = task.settings
     trainer = Trainer(
         model,
@@ -100,12 +102,14 @@ def _train(task: Task, model: nn.Module, splits: Splits, destination: Destinatio
         settings.training,
         device=settings.run.device,
         precision=settings.run.precision,
+        spent=spent,
     )
     folder = destination.run.path if destination.run else None
     return trainer.run(folder, resume=destination.resume)
 
 
-def _score(task: Task, model: nn.Module, splits: Splits, outcome: Outcome) -> dict[str, Any]:
+def _score(task: Task, model: nn.Module, splits: Splits, outcome: Outcome) -> tuple[dict[str, Any], Evaluation]:
+    """What metrics.json holds, and the evaluation on test (on validation where there is no test part)."""
     started = time.monotonic()
     validation = task.evaluate(model, splits.validation)
     last = task.evaluate(model, splits.test, splits.train) if splits.test is not None else None
@@ -124,7 +128,7 @@ def _score(task: Task, model: nn.Module, splits: Splits, outcome: Outcome) -> di
         "loader_share": outcome.loader_share,
         "padding_share": outcome.padding_share,
     }
-    return {"numbers": numbers, "evaluation": last}
+    return numbers, last
 
 
 def gradient_reach(task: Task, model: nn.Module, splits: Splits) -> GradientReach:
@@ -150,6 +154,3 @@ def _report(fitted: Fitted, splits: Splits, evaluation: Any, destination: Destin
         config=config,
     )
     return render_report(content)
-
-
-Progress = Callable[[Mapping[str, Any]], None]
