@@ -58,7 +58,7 @@ def sales(data: Path) -> Case:
 def stocks(data: Path) -> Case:
     """Closing prices of four stocks, five trading days ahead."""
     table = pl.read_csv(data / "forecasting/gafa-stock/gafa_stock.csv.gz").select("symbol", "date", "close")
-    columns = {"time": "date", "series": ["symbol"], "target": ["close"], "frequency": "business"}
+    columns = {"time": "date", "series": ["symbol"], "target": ["close"], "frequency": "business-daily"}
     return Case(table, {**columns, "horizon": 5, "lookback": 60, "split": "0.7/0.1/0.2"})
 
 
