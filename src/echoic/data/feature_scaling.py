@@ -49,12 +49,7 @@ class FeatureScaler(BaseModel):
             square += np.square(np.where(np.isnan(values), 0, values - mean)).sum(axis=0)
         deviation = np.sqrt(square / np.maximum(count, 1))
         if together:
-            everything = count.sum()
-            overall = (mean * count).sum() / everything
-            deviation = np.sqrt((count * (deviation**2 + (mean - overall) ** 2)).sum() / everything) * np.ones(
-                len(names)
-            )
-            mean = np.full(len(names), overall)
+            mean, deviation = _of_all_together(mean, deviation, count)
         constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
         if not count.any():
             raise DataError(source, "no number at all", "numbers in the features", "Check the columns: --input A,B.")
@@ -104,6 +99,14 @@ class FeatureScaler(BaseModel):
         unmarked = [i for i in range(len(self.names)) if i not in self.marked]
         if any(np.isnan(values[:, unmarked]).any() for values in examples.items):
             notice(f"{examples.source}: missing values, of which the training data had none, were set to the mean.")
+
+
+def _of_all_together(mean: np.ndarray, deviation: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation [F] of all features as one, from those of each and how many values each has."""
+    share = count / max(1, count.sum())
+    overall = (share * mean).sum()
+    variance = (share * (deviation**2 + (mean - overall) ** 2)).sum()
+    return np.full_like(mean, overall), np.full_like(mean, np.sqrt(variance))
 
 
 def _list(names: Sequence[str]) -> str:
