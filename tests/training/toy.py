@@ -84,4 +84,4 @@ def score(model: nn.Module) -> dict[str, float]:
     """A validation loss that draws random numbers too, as a validation may."""
     torch.rand(3)
     batches = ToyBatches(count=2, seed=9)
-    return {"loss": sum(float(model.loss(batch).mean) for batch in batches.all) / 2}  # type: ignore[operator]
+    return {"loss": sum(float(model.loss(batch).mean.detach()) for batch in batches.all) / 2}  # type: ignore[operator]

@@ -23,7 +23,7 @@ def check_finite(model: nn.Module, batch: Any, carry: Any, loss: float, norm: fl
     raise TrainingDiverged(
         f"{where}: {what}, first seen in {_culprit(model, batch, carry)}.\n"
         "Try a smaller --learning-rate, a smaller --clip, or look for extreme values in the data; "
-        "the weights before this step are in checkpoints/."
+        "the last weights saved before this step, if any were, are in checkpoints/."
     )
 
 

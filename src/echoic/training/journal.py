@@ -10,26 +10,32 @@ from typing import Any, Self
 
 
 class Journal:
-    """The written record of a training.
+    """The written record of a training, while entered.
 
     Args:
         folder: the run directory, or None to write nothing.
-        resumed_at: step of the checkpoint that is continued, or None. Lines past it are cut: those steps come again.
+        history: entries up to the checkpoint that is continued, or None. They replace what the log holds: the steps
+            past them come again, and the last line may have been cut off by a kill.
     """
 
-    def __init__(self, folder: Path | None, resumed_at: int | None) -> None:
+    def __init__(self, folder: Path | None, history: list[dict[str, Any]] | None) -> None:
+        self.folder, self._history = folder, history
         self._file = self._events = None
-        if folder is None:
-            return
+
+    def __enter__(self) -> Self:
+        if self.folder is None:
+            return self
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-        path = folder / "log.jsonl"
-        kept = _lines_until(path, resumed_at) if resumed_at is not None and path.exists() else []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "log.jsonl"
         temporary = path.with_name(".log.jsonl.new")
-        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self._history or ()), encoding="utf-8")
         os.replace(temporary, path)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at)
+        self._file = open(path, "a", encoding="utf-8")
+        purge = None if self._history is None else max((entry["step"] for entry in self._history), default=0) + 1
+        self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=purge)
+        return self
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add one line, and a TensorBoard scalar for each number in it."""
@@ -44,22 +50,9 @@ class Journal:
             elif isinstance(value, float):
                 self._events.add_scalar(name, value, entry["step"])
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None and self._events is not None:
             self._file.close()
             self._events.close()
-
-
-def _lines_until(path: Path, step: int) -> list[str]:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break  # cut off by a kill
-        if json.loads(line)["step"] <= step:
-            kept.append(line)
-    return kept

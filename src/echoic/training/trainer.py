@@ -8,33 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
 from echoic import notices
 from echoic.training.averaging import Averaged
 from echoic.training.budget import Budget
-from echoic.training.checkpoint import (
-    flatten_optimiser,
-    of_prefix,
-    read_checkpoint,
-    restore_optimiser,
-    with_prefix,
-    write_checkpoint,
-)
+from echoic.training.checkpoint import write_checkpoint
 from echoic.training.clipping import clip_gradients
 from echoic.training.contract import Batches
 from echoic.training.devices import make_fabric
 from echoic.training.divergence import check_finite
 from echoic.training.finder import find_learning_rate
-from echoic.training.health import Health
 from echoic.training.interrupt import Interrupt
 from echoic.training.journal import Journal
 from echoic.training.optimisers import make_optimiser
 from echoic.training.outcome import Outcome
 from echoic.training.progress import ProgressBar
 from echoic.training.schedules import SCHEDULES
+from echoic.training.session_state import Position, SavedSession, SessionState
 from echoic.training.settings import Training
+from echoic.training.validation import to_device
 
 CHECKPOINT_SECONDS = 30.0
 LOG_POINTS = 500  # logged steps in a whole training, about
@@ -81,10 +74,9 @@ class Trainer:
             TrainingDiverged: the loss or a gradient is no longer finite. RunError: nothing to resume from.
         """
         self.model.to(self.fabric.device)
-        saved = read_checkpoint(_last(folder)) if resume and folder is not None else None
+        saved = SavedSession(_last(folder)) if resume and folder is not None else None
         session = _Session(self, folder, saved)
-        with Interrupt() as interrupt, ProgressBar() as bar, Journal(folder, session.resumed_at) as journal:
-            session.train(interrupt, bar, journal)
+        session.train()
         return session.finish()
 
 
@@ -93,210 +85,176 @@ def _last(folder: Path) -> Path:
 
 
 class _Session:
-    """One call of ``Trainer.run``: everything that changes while it trains."""
+    """One call of ``Trainer.run``."""
 
-    def __init__(
-        self, trainer: Trainer, folder: Path | None, saved: tuple[dict[str, Tensor], dict[str, Any]] | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, folder: Path | None, saved: SavedSession | None) -> None:
         self.model, self.batches, self.validate = trainer.model, trainer.batches, trainer.validate
         self.settings, self.fabric, self.folder = trainer.settings, trainer.fabric, folder
-        self.epoch = self.batch = self.step = 0
-        self.carry: Any = None
-        self.carry_leaves: list[Tensor] = []
-        self.best_score, self.best_step, self.stale = float("inf"), 0, 0
-        self.best: dict[str, float] = {}
-        self.best_weights: dict[str, Tensor] = {}
-        self.history: list[dict[str, Any]] = []
-        self.waiting, self.working = 0.0, 0.0
-        self.stopped = ""
-        self.health, self.averaged = Health(), Averaged(self.model, self.settings.averaging)
-        self.resumed_at: int | None = None
-        rate = self.settings.learning_rate if saved is None else saved[1]["learning_rate"]
-        self.rate = find_learning_rate(self.model, self.batches, self.settings) if rate == "auto" else float(rate)
-        self.optimiser = make_optimiser(self.model, self.settings, self.rate)
+        self.at = self._start(trainer.spent) if saved is None else saved.position
+        self.optimiser = make_optimiser(self.model, self.settings, self.at.learning_rate)
+        self.averaged = Averaged(self.model, self.settings.averaging)
+        self.state = SessionState(self.model, self.optimiser, self.averaged, self.at)
         if saved is not None:
-            self._restore(*saved)
+            self.state.restore(saved)
         self.wrapped, self.stepper = self.fabric.setup(self.model, self.optimiser)
         self.wrapped.mark_forward_method("loss")
-        self.per_epoch = -(-len(self.batches) // self.settings.accumulate)
-        total = self.per_epoch * self.settings.epochs
-        spent = trainer.spent if saved is None else saved[1]["elapsed"]
-        self.budget = Budget(total, self.settings.max_minutes, spent)
+        total = -(-len(self.batches) // self.settings.accumulate) * self.settings.epochs
+        self.budget = Budget(total, self.settings.max_minutes, self.at.elapsed)
         self.log_every = max(1, total // LOG_POINTS) if self.settings.max_minutes is None else 10
         self.validate_every = -(-self.settings.epochs // VALIDATIONS)
+        self.interrupt, self.bar = Interrupt(), ProgressBar()
+        self.journal = Journal(folder, self.at.history if saved is not None else None)
         self.saved_at = time.monotonic()
+        self.targets = 0  # behind the gradients that are under way
+        self.stopped = ""
 
-    def train(self, interrupt: Interrupt, bar: ProgressBar, journal: Journal) -> None:
-        self.model.train()
-        while self.epoch < self.settings.epochs and not self.stopped:
-            self._epoch(interrupt, bar, journal)
-            if not self.stopped:
-                self.epoch, self.batch, self.carry = self.epoch + 1, 0, None
-                last = self.epoch == self.settings.epochs
-                if last or (self.epoch % self.validate_every == 0 and self.budget.may_validate()):
-                    self._validate(bar, journal)
-                if self.settings.patience is not None and self.stale >= self.settings.patience:
-                    self.stopped = f"stopped: no better after {self.stale} validations"
-                self._save_if_due(always=self.settings.max_minutes is None)
-        if not self.best_weights or (self.stopped and not self.stopped.startswith("stopped: no better")):
-            self._validate(bar, journal)
-        self._save_if_due(always=True)
-        self.stopped = self.stopped or f"trained all {self.settings.epochs} epochs"
+    def _start(self, spent: float) -> Position:
+        rate = self.settings.learning_rate
+        found = find_learning_rate(self.model, self.batches, self.settings) if rate == "auto" else rate
+        return Position(learning_rate=found, elapsed=spent)
 
-    def _epoch(self, interrupt: Interrupt, bar: ProgressBar, journal: Journal) -> None:
-        batches = self.batches.epoch(self.epoch, self.batch)
+    def train(self) -> None:
+        """Train until there is a reason to stop, and validate the last weights if that has not been done."""
+        with self.interrupt, self.bar, self.journal:
+            self.model.train()
+            while not self.stopped:
+                if self.at.epoch >= self.settings.epochs:
+                    self.stopped = f"trained all {self.settings.epochs} epochs"
+                elif self.settings.patience is not None and self.at.stale >= self.settings.patience:
+                    self.stopped = f"stopped: no better after {self.at.stale} validations"
+                else:
+                    self._epoch()
+            self._save()  # before a validation that a training which goes on would not make here
+            if self.at.validated != self.at.step:
+                self._validate()
+
+    def _epoch(self) -> None:
+        """The batches of an epoch that are left."""
+        batches = self.batches.epoch(self.at.epoch, self.at.batch)
         while True:
             started = time.monotonic()
             batch = next(batches, None)
             fetched = time.monotonic()
-            self.waiting += fetched - started
+            self.at.waiting += fetched - started
             if batch is None:
+                break
+            updated = self._learn(batch)
+            self.at.working += time.monotonic() - fetched
+            if updated and self._between_updates():
                 return
-            self._learn(batch, bar, journal)
-            self.working += time.monotonic() - fetched
-            if interrupt.asked:
-                self.stopped = "stopped by Ctrl-C; --resume continues"
-            elif self.budget.exhausted:
-                self.stopped = f"stopped after {self.settings.max_minutes:g} minutes"
-            if self.stopped:
-                return
-            if self.budget.validation_due():
-                self._validate(bar, journal)
-            self._save_if_due()
+        self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        self.state.carried.reset()
+        last = self.at.epoch == self.settings.epochs
+        if last or (self.at.epoch % self.validate_every == 0 and self.budget.may_validate()):
+            self._validate()
+        if self.settings.max_minutes is None:
+            self._save()
 
-    def _learn(self, batch: Any, bar: ProgressBar, journal: Journal) -> None:
-        """One batch, and an update if enough of them have been accumulated."""
-        batch = pytree.tree_map_only(Tensor, lambda t: t.to(self.fabric.device), batch)
-        self._rebuild_carry(batch)
-        loss = self.wrapped.loss(batch, self.carry)
-        self.fabric.backward(loss.mean / self.settings.accumulate)
-        before, self.carry = self.carry, pytree.tree_map_only(Tensor, Tensor.detach, loss.carry)
-        self.batch += 1
-        if self.batch % self.settings.accumulate and self.batch < len(self.batches):
-            return
-        self.step += 1
-        self.health.measure(self.model, self.step)
+    def _between_updates(self) -> bool:
+        """Validate and save if that is due. Returns whether to stop."""
+        if self.interrupt.asked:
+            self.stopped = "stopped by Ctrl-C; --resume continues"
+        elif self.budget.exhausted:
+            self.stopped = f"stopped after {self.settings.max_minutes:g} minutes"
+        else:
+            if self.budget.validation_due():
+                self._validate()
+            if time.monotonic() - self.saved_at >= CHECKPOINT_SECONDS:
+                self._save()
+        return bool(self.stopped)
+
+    def _learn(self, batch: Any) -> bool:
+        """Learn from one batch. Returns whether the weights were updated: enough batches have been accumulated."""
+        batch = to_device(batch, self.fabric.device)
+        carry = self.state.carried.before(batch, self.model)
+        loss = self.wrapped.loss(batch, carry)
+        self.fabric.backward(loss.mean if self.settings.accumulate == 1 else loss.mean * loss.count)
+        self.state.carried.take(loss.carry)
+        self.targets += loss.count
+        self.at.batch += 1
+        if self.at.batch % self.settings.accumulate and self.at.batch < len(self.batches):
+            return False
+        self._update(batch, carry, float(loss.mean.detach()))
+        return True
+
+    def _update(self, batch: Any, carry: Any, loss: float) -> None:
+        """Change the weights by the gradients. The batch, its carried state and its loss are for messages."""
+        self.at.step += 1
+        if self.settings.accumulate > 1:  # the mean over all targets, as a larger batch has it
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= max(1, self.targets)
+        self.targets = 0
+        self.state.health.measure(self.model, self.at.step)
         norm, clipped = clip_gradients(self.model.parameters(), self.settings.clip, self.settings.clip_value)
-        value = float(loss.mean.detach())
-        check_finite(self.model, batch, before, value, norm, f"step {self.step}, epoch {self.epoch + 1}")
-        self.health.count(clipped)
-        progress = self.budget.progress(self.step)
-        factor = SCHEDULES[self.settings.schedule](progress, self.settings.warmup)
+        check_finite(self.model, batch, carry, loss, norm, f"step {self.at.step}, epoch {self.at.epoch + 1}")
+        self.state.health.count(clipped)
+        progress = self.budget.progress(self.at.step)
+        rate = self.at.learning_rate * SCHEDULES[self.settings.schedule](progress, self.settings.warmup)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * factor
+            group["lr"] = rate
         self.stepper.step()
         self.stepper.zero_grad()
         self.averaged.update()
-        if self.step % self.log_every == 0:
-            entry = {"loss": value, "learning_rate": self.rate * factor, "gradient_norm": norm}
-            self._log(entry, journal)
-        bar.show(progress, self.epoch + 1, value, self.step / max(1e-9, self.budget.elapsed))
+        if self.at.step % self.log_every == 0:
+            self._log({"loss": loss, "learning_rate": rate, "gradient_norm": norm})
+        self.bar.show(progress, self.at.epoch + 1, loss, self.at.step / max(1e-9, self.budget.elapsed))
 
-    def _log(self, entry: dict[str, Any], journal: Journal) -> None:
-        entry = {"step": self.step, "epoch": self.epoch + 1, "seconds": round(self.budget.elapsed, 3), **entry}
-        self.history.append(entry)
-        journal.write(entry)
+    def _log(self, entry: dict[str, Any]) -> None:
+        seconds = round(self.budget.elapsed, 3)
+        entry = {"step": self.at.step, "epoch": self.at.epoch + 1, "seconds": seconds, **entry}
+        self.at.history.append(entry)
+        self.journal.write(entry)
 
-    def _validate(self, bar: ProgressBar, journal: Journal) -> None:
+    def _validate(self) -> None:
+        """Score the (averaged) weights, and keep them if none were better."""
         started = time.monotonic()
         self.model.eval()
         with self.averaged.used(), torch.no_grad():
             metrics = self.validate(self.model)
-            score = metrics["loss"]
-            if score < self.best_score or not self.best_weights:
-                self.best_score, self.best_step, self.stale, self.best = score, self.step, 0, dict(metrics)
-                self.best_weights = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
-                if self.folder is not None:
-                    best = self.folder / "checkpoints" / "best.safetensors"
-                    write_checkpoint(best, self.best_weights, {"step": self.step, "metrics": metrics})
+            if metrics["loss"] < self.at.best_score or not self.state.best_weights:
+                self._keep(metrics)
             else:
-                self.stale += 1
+                self.at.stale += 1
         self.model.train()
-        self._log({"validation": metrics}, journal)
-        bar.validated(score)
+        self.at.validated = self.at.step
+        self._log({"validation": metrics})
+        self.bar.validated(metrics["loss"])
         self.budget.validated(time.monotonic() - started)
 
-    def _save_if_due(self, always: bool = False) -> None:
-        if self.folder is None or (not always and time.monotonic() - self.saved_at < CHECKPOINT_SECONDS):
-            return
-        if self.batch % self.settings.accumulate:
-            return  # gradients are under way; they are not saved
-        tensors, groups = flatten_optimiser(self.optimiser)
-        leaves = {str(i): t for i, t in enumerate(pytree.tree_leaves(self.carry)) if isinstance(t, Tensor)}
-        held = {
-            **with_prefix("model", self.model.state_dict()),
-            **with_prefix("averaged", self.averaged.weights),
-            **with_prefix("optimiser", tensors),
-            **with_prefix("carry", leaves),
-            **with_prefix("best", self.best_weights),
-            "random": torch.get_rng_state(),
-        }
-        if self.fabric.device.type == "cuda":
-            held["random_cuda"] = torch.cuda.get_rng_state(self.fabric.device)
-        names = ("epoch", "batch", "step", "best_score", "best_step", "stale", "best", "history", "waiting", "working")
-        facts = {name: getattr(self, name) for name in names}
-        facts |= {"groups": groups, "updates": self.averaged.updates, "health": self.health.facts()}
-        facts |= {"learning_rate": self.rate, "elapsed": self.budget.elapsed}
-        write_checkpoint(_last(self.folder), held, facts)
-        self.saved_at = time.monotonic()
+    def _keep(self, metrics: dict[str, float]) -> None:
+        self.at.best_score, self.at.best_step, self.at.best = metrics["loss"], self.at.step, dict(metrics)
+        self.at.stale = 0
+        self.state.best_weights = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
+        if self.folder is not None:
+            facts = {"step": self.at.step, "metrics": metrics}
+            write_checkpoint(self.folder / "checkpoints" / "best.safetensors", self.state.best_weights, facts)
 
-    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.model.load_state_dict(of_prefix("model", tensors))
-        restore_optimiser(self.optimiser, of_prefix("optimiser", tensors), facts["groups"])
-        averaged = of_prefix("averaged", tensors)
-        self.averaged.weights = {name: averaged[name].to(t.device) for name, t in self.averaged.weights.items()}
-        self.averaged.updates = facts["updates"]
-        self.best_weights = {n: t.to(self.fabric.device) for n, t in of_prefix("best", tensors).items()}
-        self.health.restore(facts["health"])
-        for name in (
-            "epoch",
-            "batch",
-            "step",
-            "best_score",
-            "best_step",
-            "stale",
-            "best",
-            "history",
-            "waiting",
-            "working",
-        ):
-            setattr(self, name, facts[name])
-        leaves = of_prefix("carry", tensors)
-        self.carry_leaves = [leaves[str(i)].to(self.fabric.device) for i in range(len(leaves))]
-        torch.set_rng_state(tensors["random"])
-        if "random_cuda" in tensors and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random_cuda"], self.fabric.device)
-        self.resumed_at = self.step
-
-    def _rebuild_carry(self, batch: Any) -> None:
-        """Put the saved leaves of a carried state into the structure that the model makes: no types are in the file."""
-        if not self.carry_leaves:
-            return
-        random = torch.get_rng_state()
-        with torch.no_grad():
-            structure = self.model.loss(batch, None).carry  # type: ignore[operator]
-        torch.set_rng_state(random)
-        self.carry = pytree.tree_unflatten(self.carry_leaves, pytree.tree_structure(structure))
-        self.carry_leaves = []
+    def _save(self) -> None:
+        if self.folder is not None:
+            self.at.elapsed = self.budget.elapsed
+            self.state.save(_last(self.folder))
+            self.saved_at = time.monotonic()
 
     def finish(self) -> Outcome:
-        self.model.load_state_dict(self.best_weights)
+        """Leave the best weights in the model, and tell how it went."""
+        self.model.load_state_dict(self.state.best_weights)
         self.model.eval()
-        spent = self.waiting + self.working
-        share = self.waiting / spent if spent else 0.0
+        spent = self.at.waiting + self.at.working
+        share = self.at.waiting / spent if spent else 0.0
         if share > 0.05 and spent > 20:
             notices.notice(f"{share:.0%} of the training time was spent waiting for data.")
         return Outcome(
-            steps=self.step,
-            epochs=self.epoch,
+            steps=self.at.step,
+            epochs=self.at.epoch,
             seconds=self.budget.elapsed,
-            stopped_because=f"{self.stopped}; best at step {self.best_step} of {self.step}",
-            best_step=self.best_step,
-            best=self.best,
-            history=self.history,
-            learning_rate=self.rate,
+            stopped_because=f"{self.stopped}; best at step {self.at.best_step} of {self.at.step}",
+            best_step=self.at.best_step,
+            best=self.at.best,
+            history=self.at.history,
+            learning_rate=self.at.learning_rate,
             loader_share=share,
             padding_share=self.batches.padding_share,
-            clipped_share=self.health.clipped_share,
-            health=self.health.facts(),
+            clipped_share=self.state.health.clipped_share,
+            health=self.state.health.facts(),
         )
