@@ -268,6 +268,18 @@ def test_the_learning_rate_is_found_when_asked():
     assert any("range test" in text for text in said)
 
 
+def test_the_search_for_a_rate_counts_towards_the_limit(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("echoic.training.trainer.time.monotonic", lambda: clock[0])
+
+    def slow(*arguments):
+        clock[0] += 50.0
+        return 0.01
+
+    monkeypatch.setattr("echoic.training.trainer.find_learning_rate", slow)
+    assert train(make_toy(), learning_rate="auto", epochs=1).seconds == 50.0
+
+
 def test_frozen_parameters_stay():
     model = make_toy()
     model.cell.requires_grad_(False)

@@ -109,9 +109,9 @@ class _Session:
         self.stopped = ""
 
     def _start(self, spent: float) -> Position:
-        rate = self.settings.learning_rate
+        rate, started = self.settings.learning_rate, time.monotonic()
         found = find_learning_rate(self.model, self.batches, self.settings) if rate == "auto" else rate
-        return Position(learning_rate=found, elapsed=spent)
+        return Position(learning_rate=found, elapsed=spent + time.monotonic() - started)
 
     def train(self) -> None:
         """Train until there is a reason to stop, and validate the last weights if that has not been done."""
