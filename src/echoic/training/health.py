@@ -28,10 +28,12 @@ class Health:
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 squares.setdefault(name.rpartition(".")[0] or name, []).append(parameter.grad.norm() ** 2)
-        for name, values in squares.items():
-            self.layers.setdefault(name, [float("nan")] * len(self.steps)).append(
-                float(torch.stack(values).sum().sqrt())
-            )
+        norms = {name: float(torch.stack(values).sum().sqrt()) for name, values in squares.items()}
+        for name in norms:
+            if name not in self.layers:
+                self.layers[name] = [float("nan")] * len(self.steps)
+        for name, values in self.layers.items():  # a layer without a gradient at this step has no norm
+            values.append(norms.get(name, float("nan")))
         self.steps.append(step)
         if len(self.steps) > POINTS:
             self.stride *= 2
