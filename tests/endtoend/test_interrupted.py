@@ -44,7 +44,7 @@ def test_sigkill_and_resume_give_the_weights_of_an_uninterrupted_run(task, tmp_p
     finish(command(task, data, whole))
     chance = random.Random(task)
     for _ in range(3):
-        resume = ("--resume",) if (killed / "checkpoints" / "last").exists() else ("--overwrite",)
+        resume = ("--resume",) if (killed / "checkpoints" / "last.safetensors").exists() else ("--overwrite",)
         process = start(command(task, data, killed, *resume))
         deadline = time.monotonic() + 60
         while process.poll() is None and not (killed / "log.jsonl").exists() and time.monotonic() < deadline:
@@ -52,7 +52,7 @@ def test_sigkill_and_resume_give_the_weights_of_an_uninterrupted_run(task, tmp_p
         time.sleep(chance.uniform(0.05, 1.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    resume = ("--resume",) if (killed / "checkpoints" / "last").exists() else ("--overwrite",)
+    resume = ("--resume",) if (killed / "checkpoints" / "last.safetensors").exists() else ("--overwrite",)
     finish(command(task, data, killed, *resume))
     weights = [(run / "model" / "weights.safetensors").read_bytes() for run in (whole, killed)]
     assert weights[0] == weights[1]
