@@ -2,9 +2,9 @@
 
     python benchmarks/sequence_classification.py DATA [--only japanese-vowels ...] [--seeds 0 1 2] [--out runs]
 
-DATA is a folder with a folder for each set: .ts.gz files in the official parts (validation is taken from the training part),
-and splice.csv.gz, which is cut 80 / 10 / 10 by the seed with repeated sequences kept in one part. The best weights are chosen
-on the validation part. Baselines are trained on the same rows.
+DATA is a folder with a folder for each set: .ts.gz files in the official parts (validation is taken from the training
+part), and splice.csv.gz, which is cut 80 / 10 / 10 by the seed with repeated sequences kept in one part. The best weights
+are chosen on the validation part. Baselines are trained on the same rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import echoic
 
 
 class Set(NamedTuple):
-    """A data set: training file, test file (none: cut from the training file), options, published test accuracy in %."""
+    """A data set: training file, test file (none: cut from the former), options, published test accuracy in %."""
 
     train: str
     test: str | None
@@ -65,9 +65,8 @@ def main() -> None:
             print(f"\n{name}, seed {seed}: {numbers['parameters']:,} weights, {numbers['seconds']:.0f} s; ", end="")
             print(f"validation accuracy {100 * numbers['validation']['accuracy']:.1f} %")
             for row, scores in {"echoic": numbers["test"], **numbers["baselines"]}.items():
-                print(
-                    f"  {row:24s} accuracy {100 * scores['accuracy']:5.1f} %   macro F1 {100 * scores['macro_f1']:5.1f} %"
-                )
+                accuracy, macro_f1 = 100 * scores["accuracy"], 100 * scores["macro_f1"]
+                print(f"  {row:24s} accuracy {accuracy:5.1f} %   macro F1 {macro_f1:5.1f} %")
         print(f"  published: {chosen.published}", flush=True)
 
 
