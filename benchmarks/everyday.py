@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,10 +63,11 @@ def stocks(data: Path) -> Case:
 
 def weather(data: Path) -> Case | None:
     """Daily highest temperature in Seattle, a week ahead."""
-    if find_spec("vega_datasets") is None:
+    package = find_spec("vega_datasets")  # not imported: it wants pandas, and only its file is needed
+    if package is None or package.origin is None:
         return None
-    path = resources.files("vega_datasets").joinpath("_data/seattle-weather.csv")
-    table = pl.read_csv(str(path)).select("date", "temp_max", "temp_min", "wind", "precipitation")
+    path = Path(package.origin).parent / "_data/seattle-weather.csv"
+    table = pl.read_csv(path).select("date", "temp_max", "temp_min", "wind", "precipitation")
     columns = {"time": "date", "target": ["temp_max"], "past": ["temp_min", "wind", "precipitation"]}
     return Case(table, {**columns, "horizon": 7, "lookback": 56, "split": "0.6/0.2/0.2"})
 

@@ -14,7 +14,5 @@ def shared_data(name: str) -> Path:
     """Path of a development data set; skips the test where it is absent."""
     path = ROOT / name
     if not path.exists():
-        pytest.skip(
-            f"development data set {name} is not here ({path}); set ECHOIC_SHARED to the folder above data/"
-        )
+        pytest.skip(f"development data set {name} is not here ({path}); set ECHOIC_SHARED to the folder above data/")
     return path

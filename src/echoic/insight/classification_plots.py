@@ -35,4 +35,3 @@ def confusion_plot(confusion: np.ndarray, names: list[str]) -> str:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return as_svg(figure)
-

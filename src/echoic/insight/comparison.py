@@ -12,7 +12,7 @@ class Comparison:
     """A table with a column per run.
 
     options: options whose values differ, name to the value of each run.
-    metrics: name to the value of each run on its test part (validation where there is none); None if it has not that one.
+    metrics: name to the value of each run on its test part (or validation); None where a run has it not.
     """
 
     runs: list[str]

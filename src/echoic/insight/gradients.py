@@ -40,8 +40,8 @@ class LayerReach:
             return f"{self.name}: the gradient explodes: a thousandfold {self.explodes_at} steps back."
         if self.vanishes_at is not None:
             return (
-                f"{self.name}: learning reaches back about {self.vanishes_at} steps; beyond that less than a thousandth "
-                "of the gradient arrives (vanishing)."
+                f"{self.name}: learning reaches back about {self.vanishes_at} steps; beyond that less than a "
+                "thousandth of the gradient arrives (vanishing)."
             )
         return f"{self.name}: the gradient arrives over all the {len(self.norms)} steps that were measured."
 
