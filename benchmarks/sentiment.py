@@ -3,9 +3,9 @@
     python benchmarks/sentiment.py DATA [--only sst2 rt-polarity chnsenticorp-hotel] [--out runs]
 
 DATA is a folder with a folder for each set: sst2 and chnsenticorp-hotel with train, dev and test as .tsv.gz without
-header; rt-polarity with rt-polarity.pos.txt.gz and rt-polarity.neg.txt.gz, which are cut 80 / 10 / 10 by the seed, classes
-in equal measure, repeated sentences in one part. The best weights are chosen on the validation part. Bag of words: logistic
-regression on words and pairs (characters where there are no spaces), trained on the same rows.
+header; rt-polarity with rt-polarity.pos.txt.gz and rt-polarity.neg.txt.gz, which are cut 80 / 10 / 10 by the seed,
+classes in equal measure, repeated sentences in one part. The best weights are chosen on the validation part. Bag of
+words: logistic regression on words and pairs (characters where there are no spaces), trained on the same rows.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/sequence_classification.py DATA [--only japanese-vowels ...] [--seeds 0 1 2] [--out runs]
 
 DATA is a folder with a folder for each set: .ts.gz files in the official parts (validation is taken from the training
-part), and splice.csv.gz, which is cut 80 / 10 / 10 by the seed with repeated sequences kept in one part. The best weights
-are chosen on the validation part. Baselines are trained on the same rows.
+part), and splice.csv.gz, which is cut 80 / 10 / 10 by the seed with repeated sequences kept in one part. The best
+weights are chosen on the validation part. Baselines are trained on the same rows.
 """
 
 from __future__ import annotations

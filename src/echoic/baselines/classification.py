@@ -54,10 +54,11 @@ class BagOfWordsLogistic:
     """
 
     def __init__(self, texts: Sequence[str], labels: np.ndarray, classes: int) -> None:
+        single: dict[str, Any] = {"dtype": np.float32}  # half the memory of the default
         options: dict[str, Any] = {"tokenizer": split_words, "token_pattern": None, "ngram_range": (1, 2)}
         if mostly_unspaced(texts) or np.mean([len(split_words(text)) for text in texts[:1000]]) < 2:
             options = {"analyzer": "char", "ngram_range": (1, 3)}
-        self.counts = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
+        self.counts = TfidfVectorizer(sublinear_tf=True, **options, **single)
         self.model, self.classes = _logistic(self.counts.fit_transform(texts), labels, strength=10.0), classes
 
     def probabilities(self, items: Sequence[str]) -> np.ndarray:

@@ -61,7 +61,9 @@ def render_report(content: ReportContent) -> str:
     scored = content.metrics["test"] or content.metrics["validation"]
     columns = {"model": scored, **content.metrics["baselines"]}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        resources.files("echoic.insight").joinpath("page.html").read_text(encoding="utf-8")
+    )
     return template.render(
         c=content,
         data_name=_data_name(content.config),
