@@ -35,13 +35,17 @@ class Decay(Cell):
         return hidden, DecayState(hidden)
 
 
+def build_nearest(name: str, input_size: int, hidden_size: int) -> Cell:
+    return build_cell(name, *registered_cells()[name].nearest_sizes(input_size, hidden_size))
+
+
 @pytest.mark.parametrize("name", registered_cells())
 def test_step_is_project_and_update(name: str) -> None:
-    cell = build_cell(name, 3, 5)
+    cell = build_nearest(name, 3, 5)
     start = cell.initial_state(4)
     assert all(not part.any() and part.shape[0] == 4 for part in start)
     state = type(start)(*(torch.randn_like(part) for part in start))
-    x = torch.randn(4, 3)
+    x = torch.randn(4, cell.input_size)
     output, new = cell.step(x, state)
     expected, expected_new = cell.update(cell.project(x), state)
     assert torch.equal(output, expected)
@@ -51,10 +55,10 @@ def test_step_is_project_and_update(name: str) -> None:
 
 @pytest.mark.parametrize("name", registered_cells())
 def test_initial_state_follows_type(name: str) -> None:
-    assert all(part.dtype == torch.float64 for part in build_cell(name, 3, 5).double().initial_state(2))
+    assert all(part.dtype == torch.float64 for part in build_nearest(name, 3, 5).double().initial_state(2))
 
 
-@pytest.mark.parametrize("name", registered_cells())
+@pytest.mark.parametrize("name", ["Elman", "Jordan", "LSTM", "GRU", "MGU", "CoRNN"])
 def test_weights_begin_within_the_bound(name: str) -> None:
     torch.manual_seed(0)
     cell = build_cell(name, 30, 25)

@@ -26,8 +26,12 @@ class Case(NamedTuple):
         return "-".join([self.name, *(f"{option}={value}" for option, value in self.options.items())])
 
     def build(self, input_size: int = INPUT, hidden_size: int = HIDDEN, seed: int = 0) -> Cell:
-        """A cell in float64 whose parameters are all random and unequal, gains and biases too."""
-        cell = build_cell(self.name, input_size, hidden_size, **self.options).double()
+        """A cell in float64 whose parameters are all random and unequal, gains and biases too.
+
+        Where the cell cannot have the sizes, it has the next it can.
+        """
+        sizes = registered_cells()[self.name].nearest_sizes(input_size, hidden_size, **self.options)
+        cell = build_cell(self.name, *sizes, **self.options).double()
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in cell.parameters():
@@ -59,7 +63,9 @@ def takes(engine: Engine, case: Case, reset: bool = False) -> bool:
     """Whether an engine runs a case. Which cells a backend must take is tested in tests/engine."""
     cell = case.build()
     start = cell.initial_state(1)
-    call = Call(torch.zeros(2, 1, INPUT).double(), start, start, reset=torch.zeros(2, 1).bool() if reset else None)
+    call = Call(
+        torch.zeros(2, 1, cell.input_size).double(), start, start, reset=torch.zeros(2, 1).bool() if reset else None
+    )
     return next(backend for backend in BACKENDS if backend.name == engine.backend).refusal(cell, call) is None
 
 
@@ -108,7 +114,7 @@ def make_problem(
     start = cell.initial_state(batch)
     state = type(start)(*(draw(*part.shape) for part in start))
     ends = tuple(draw(*part.shape) for part in start)
-    return Problem(cell, draw(batch, steps, input_size), state, draw(batch, steps, cell.output_size), ends)
+    return Problem(cell, draw(batch, steps, cell.input_size), state, draw(batch, steps, cell.output_size), ends)
 
 
 def solve(problem: Problem, run: Runner, **options: Any) -> dict[str, Tensor]:

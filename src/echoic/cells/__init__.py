@@ -7,10 +7,20 @@ from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
 from echoic.cells.base import Cell, observed, observing
+from echoic.cells.cornn import CoRNN, CoRNNState
 from echoic.cells.elman import Elman, ElmanState
 from echoic.cells.gru import GRU, GRUState
+from echoic.cells.indrnn import IndRNN, IndRNNState
+from echoic.cells.janet import JANET, JANETState
 from echoic.cells.jordan import Jordan, JordanState
+from echoic.cells.ligru import LiGRU, LiGRUState
+from echoic.cells.linear import Decay, LinearCell, Turn
+from echoic.cells.lru import LRU, LRUState
 from echoic.cells.lstm import LSTM, LSTMState
+from echoic.cells.mgu import MGU, MGUState
+from echoic.cells.mingru import MinGRU, MinGRUState
+from echoic.cells.minlstm import MinLSTM, MinLSTMState
+from echoic.cells.sru import SRU, SRUState
 from echoic.errors import OptionError
 
 REGISTERED: tuple[type[Cell], ...] = (
@@ -18,18 +28,48 @@ REGISTERED: tuple[type[Cell], ...] = (
     Jordan,
     LSTM,
     GRU,
+    MinGRU,
+    MinLSTM,
+    SRU,
+    LRU,
+    LiGRU,
+    IndRNN,
+    MGU,
+    JANET,
+    CoRNN,
 )
 
 __all__ = [
     "GRU",
+    "JANET",
+    "LRU",
     "LSTM",
+    "MGU",
+    "SRU",
     "Cell",
+    "CoRNN",
+    "CoRNNState",
+    "Decay",
     "Elman",
     "ElmanState",
     "GRUState",
+    "IndRNN",
+    "IndRNNState",
+    "JANETState",
     "Jordan",
     "JordanState",
+    "LRUState",
     "LSTMState",
+    "LiGRU",
+    "LiGRUState",
+    "LinearCell",
+    "MGUState",
+    "MinGRU",
+    "MinGRUState",
+    "MinLSTM",
+    "MinLSTMState",
+    "SRUState",
+    "Turn",
     "build_cell",
     "observed",
     "observing",

@@ -51,6 +51,7 @@ class Cell(nn.Module):
 
     equations: ClassVar[str] = ""  # for `echoic cells`, one equation a line
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)  # options under which the conformance suite tests it
+    unzoned: ClassVar[tuple[str, ...]] = ()  # state fields whose parts zoneout must not mix: counters, scaled sums
 
     weight_ih: Tensor  # [G*H, I]
     weight_hh: Tensor  # [G*H, width of what recurs]
@@ -64,6 +65,11 @@ class Cell(nn.Module):
         for name in ("input_size", "hidden_size", "output_size"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{type(self).__name__}: {name}: found {getattr(self, name)}, expected at least 1.")
+
+    @classmethod
+    def nearest_sizes(cls, input_size: int, hidden_size: int, **options: Any) -> tuple[int, int]:
+        """The input and hidden size from these upwards that the cell can have; most cells can have any."""
+        return input_size, hidden_size
 
     def make_weights(self, blocks: int, recurrent_size: int | None = None) -> None:
         """Create weight_ih, weight_hh, bias_ih and bias_hh for ``blocks`` gates of ``hidden_size`` units."""

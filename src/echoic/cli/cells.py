@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+import textwrap
+from typing import Annotated, Any
 
 import typer
 
-from echoic.cells import build_cell, registered_cells
+from echoic.cells import Cell, build_cell, registered_cells
 from echoic.cli.console import AsJson, Debug, new_app, print_json
 
 app = new_app()
@@ -20,19 +22,29 @@ def cells(
     debug: Debug = False,
 ) -> None:
     """Every cell with its equations and parameter count."""
-    described = [
-        {
-            "name": name,
-            "summary": (kind.__doc__ or "").strip().splitlines()[0],
-            "equations": kind.equations,
-            "parameters": sum(p.numel() for p in build_cell(name, input_size, hidden_size).parameters()),
-        }
-        for name, kind in registered_cells().items()
-    ]
+    described = [_describe(name, kind, input_size, hidden_size) for name, kind in registered_cells().items()]
     if as_json:
         print_json({"input_size": input_size, "hidden_size": hidden_size, "cells": described})
         return
     for cell in described:
-        print(f"{cell['name']}: {cell['summary']}")
-        print("\n".join(f"    {line.strip()}" for line in str(cell["equations"]).strip().splitlines()))
-        print(f"    {cell['parameters']:,} parameters for input size {input_size}, hidden size {hidden_size}\n")
+        print(f"{cell['name']}: {cell['summary']}\n    {cell['paper']}")
+        print(textwrap.indent(textwrap.dedent(str(cell["equations"])).strip(), "    "))
+        if cell["options"]:
+            print(f"    options: {', '.join(cell['options'])}")
+        sizes = f"input size {cell['input_size']}, hidden size {cell['hidden_size']}"
+        print(f"    {cell['parameters']:,} parameters for {sizes}\n")
+
+
+def _describe(name: str, kind: type[Cell], input_size: int, hidden_size: int) -> dict[str, Any]:
+    """What is shown of a cell; where it cannot have the sizes, at the next it can."""
+    cell = build_cell(name, *kind.nearest_sizes(input_size, hidden_size))
+    return {
+        "name": name,
+        "summary": (kind.__doc__ or "").strip().splitlines()[0],
+        "paper": (inspect.getmodule(kind).__doc__ or "").strip().splitlines()[0],
+        "equations": kind.equations,
+        "options": list(inspect.signature(kind).parameters)[2:],
+        "input_size": cell.input_size,
+        "hidden_size": cell.hidden_size,
+        "parameters": sum(parameter.numel() for parameter in cell.parameters()),
+    }

@@ -16,7 +16,7 @@ class Zoneout(Cell):
 
     In training each unit of each part of the state keeps its old value with probability ``p``, drawn anew for every
     step and row; in evaluation the state is the expectation, ``p * old + (1 - p) * new``. The output follows where it
-    is a part of the state. No fused kernel does this, so such a cell runs through the reference loop.
+    is a part of the state; counters and sums that belong together (``Cell.unzoned``) are left alone. No fused kernel does this, so such a cell runs through the reference loop.
 
     Args:
         cell: the cell that makes the new state.
@@ -43,7 +43,8 @@ class Zoneout(Cell):
 
     def update(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:
         output, new_state = self.cell.update(projected, state)
-        kept = type(new_state)(*(self._mix(old, new) for old, new in zip(state, new_state, strict=True)))
+        parts = zip(new_state._fields, state, new_state, strict=True)
+        kept = type(new_state)(*(new if name in self.cell.unzoned else self._mix(old, new) for name, old, new in parts))
         for new, mixed in zip(new_state, kept, strict=True):
             if output is new:
                 output = mixed
