@@ -98,7 +98,7 @@ def test_a_subclass_with_equations_of_its_own_is_another_cell() -> None:
 
 
 def test_names_that_do_not_exist() -> None:
-    with pytest.raises(BackendError, match="expected one of auto, torch, reference"):
+    with pytest.raises(BackendError, match="expected one of auto, torch, scan, reference"):
         Recurrent(build_cell("GRU", 3, 5), backend="cuda")
     with pytest.raises(BackendError, match='found "Torch"'):
         run(build_cell("GRU", 3, 5), "Torch")

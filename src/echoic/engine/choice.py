@@ -6,11 +6,12 @@ from echoic import notices
 from echoic.cells import Cell
 from echoic.engine.call import Backend, Call
 from echoic.engine.reference import Reference
+from echoic.engine.scan import Scan
 from echoic.engine.torch_fused import TorchFused
 from echoic.errors import BackendError
 
 # Fastest first. The native engine will be a line here.
-BACKENDS: tuple[Backend, ...] = (TorchFused(), Reference())
+BACKENDS: tuple[Backend, ...] = (TorchFused(), Scan(), Reference())
 NAMES = ("auto", *(backend.name for backend in BACKENDS))
 
 _said: set[str] = set()
@@ -30,7 +31,7 @@ def choose(name: str, cell: Cell, call: Call) -> Backend:
     check_backend_name(name)
     if name == "auto":
         backend, refusals = fastest(cell, call)
-        if refusals and call.inputs.shape[0] > 1:
+        if isinstance(backend, Reference) and call.inputs.shape[0] > 1:
             _say_once(cell, backend, refusals)
         return backend
     backend = next(b for b in BACKENDS if b.name == name)
@@ -65,7 +66,7 @@ def describe_backends() -> dict[str, str]:
 
 
 def _say_once(cell: Cell, backend: Backend, refusals: list[str]) -> None:
-    if "observed" in refusals[0]:
+    if any("observed" in reason for reason in refusals):
         return  # whoever observes asked for it
     text = f"{type(cell).__name__} runs step by step on backend {backend.name!r}, which is slow: {'; '.join(refusals)}."
     if text not in _said:

@@ -39,7 +39,7 @@ class Reference:
 
 
 def _store(cell: Cell, call: Call, order: list[int]) -> tuple[list[Tensor], Any]:
-    projected = cell.project(call.inputs)
+    projected = cell.project(call.inputs).unbind(0)  # one gradient for all steps: indexing would make one of T for each
     outputs, state = [], call.state
     for t in order:
         output, state = _step(cell, call, t, projected[t], state)
@@ -53,7 +53,7 @@ def _replay(cell: Cell, call: Call, order: list[int], segment: int) -> tuple[lis
 
     def run(steps: list[int], *fields: Tensor) -> tuple[Tensor, ...]:
         low, high = min(steps), max(steps) + 1
-        projected = cell.project(call.inputs[low:high])
+        projected = cell.project(call.inputs[low:high]).unbind(0)
         outputs, state = [], kind(*fields)
         for t in steps:
             output, state = _step(cell, call, t, projected[t - low], state)
