@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from echoic.errors import ModelError, OptionError
+from echoic.models.pair_models import MODELS
+from echoic.models.pair_settings import PairSettings, PairSizes
 from echoic.models.search import SLACK, Beam, beam_search, greedy
 from echoic.models.sequence_to_sequence import (
     END,
@@ -20,7 +22,6 @@ from echoic.models.sequence_to_sequence import (
     Taught,
     real_steps,
 )
-from echoic.models.transformer import Transformer, TransformerSettings
 
 
 class Seen(NamedTuple):
@@ -138,20 +139,20 @@ def test_width_one_is_greedy():
         assert found.attention is None
 
 
-def transformer() -> Transformer:
+def real_model(name: str) -> EncoderDecoder:
     torch.manual_seed(3)
-    settings = TransformerSettings(layers=2, hidden_size=12, heads=3)
-    model = Transformer(12, 12, settings, shared=True).double().eval()
+    settings = PairSettings(model=name, layers=2, hidden_size=12, heads=3, copy_source=True)
+    model = MODELS[name](PairSizes(12, 12, True), settings).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     return model
 
 
-@pytest.mark.parametrize("make", [lambda: Babbler(12, sharpness=1.5).eval(), transformer], ids=["babbler", "attention"])
+@pytest.mark.parametrize("name", ["babbler", *MODELS])
 @pytest.mark.parametrize("width", [1, 4])
-def test_a_batch_gives_what_each_sentence_gives_alone(make, width):
-    model = make()
+def test_a_batch_gives_what_each_sentence_gives_alone(name, width):
+    model = real_model(name) if name in MODELS else Babbler(12, sharpness=1.5).eval()
     source, lengths = sentences(14, 12)
     beam = Beam(width, 20, 1.5, 1.0, width)
     together = beam_search(model, source, lengths, beam, attention=True)

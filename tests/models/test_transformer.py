@@ -7,16 +7,20 @@ from torch import nn
 from torch.nn import functional
 
 from echoic.data.pair_batch import START, pair_batch
+from echoic.errors import OptionError
+from echoic.models.pair_models import build_pair_model
+from echoic.models.pair_settings import PairSettings, PairSizes
 from echoic.models.sequence_to_sequence import PairBatch
-from echoic.models.transformer import Transformer, TransformerSettings
+from echoic.models.transformer import Transformer
 from echoic.models.transformer_layers import DecoderLayer, EncoderLayer, TransformerSize, waves
 
 
 def model_for(shared: bool = True, **options) -> Transformer:
     """In double, with weights that are neither small nor symmetric."""
     torch.manual_seed(4)
-    settings = TransformerSettings(**({"layers": 3, "hidden_size": 12, "heads": 3, "feed_forward": 17} | options))
-    model = Transformer(13, 13 if shared else 9, settings, shared).double()
+    sizes = {"model": "transformer", "layers": 3, "hidden_size": 12, "heads": 3, "feedforward_size": 17}
+    model = build_pair_model(PairSizes(13, 13 if shared else 9, shared), PairSettings(**(sizes | options))).double()
+    assert isinstance(model, Transformer)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -39,9 +43,12 @@ def stepped(model: Transformer, batch: PairBatch) -> tuple[torch.Tensor, torch.T
     return torch.stack([t.log_probabilities for t in told], 1), torch.stack([t.attention for t in told], 1)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_stepping_is_the_whole_at_once(shared):
-    model, batch = model_for(shared), pair_batch(*pairs(target_symbols=13 if shared else 9))
+@pytest.mark.parametrize(("shared", "copies", "tied"), [(True, False, True), (True, True, False), (False, False, True)])
+def test_stepping_is_the_whole_at_once(shared, copies, tied):
+    model, batch = (
+        model_for(shared, copy_source=copies, tied=tied),
+        pair_batch(*pairs(target_symbols=13 if shared else 9)),
+    )
     taught = model.teach(model.encode(batch.source, batch.source_lengths), batch).scores.log_softmax(dim=1)
     told, looks = stepped(model, batch)
     real = torch.arange(told.shape[1]) < batch.target_lengths[:, None]
@@ -50,9 +57,10 @@ def test_stepping_is_the_whole_at_once(shared):
     assert not looks[torch.arange(batch.source.shape[1]) >= batch.source_lengths[:, None, None].expand_as(looks)].any()
 
 
-def test_a_row_is_read_and_written_alone():
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_row_is_read_and_written_alone(copies):
     """What padding holds and who else is in the batch change nothing: scores and gradients."""
-    model, (sources, targets) = model_for(), pairs()
+    model, (sources, targets) = model_for(copy_source=copies), pairs()
     batch = pair_batch(sources, targets)
     padding = torch.arange(batch.source.shape[1]) >= batch.source_lengths[:, None]
     batch = batch._replace(source=batch.source.masked_fill(padding, 7))
@@ -78,7 +86,9 @@ def test_a_source_without_symbols_is_read():
 def test_no_symbol_sees_what_comes_later():
     model, batch = model_for(), pair_batch(*pairs())
     embedded: list[torch.Tensor] = []
-    model.target.register_forward_hook(lambda module, inputs, output: embedded.append(output) or output.retain_grad())
+    model.target_embedding.register_forward_hook(
+        lambda module, inputs, output: embedded.append(output) or output.retain_grad()
+    )
     taught = model.teach(model.encode(batch.source, batch.source_lengths), batch)
     step, row = 4, 1
     place = int(batch.target_lengths[:row].sum()) + step
@@ -108,7 +118,8 @@ def test_layers_are_those_of_torch():
     _give(other, decoder, {"self_attn": decoder.own, "multihead_attn": decoder.source})
     causal = nn.Transformer.generate_square_subsequent_mask(5)
     expected = other(inputs, source, tgt_mask=causal, memory_key_padding_mask=~visible, tgt_is_causal=True)
-    assert torch.allclose(decoder(inputs, decoder.source.key_value(source), visible), expected, atol=1e-5)
+    found, _ = decoder(inputs, decoder.source.key_value(source), visible)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 @torch.no_grad()
@@ -133,7 +144,7 @@ def test_places_are_told_apart_by_waves():
 
 @torch.no_grad()
 def test_the_loss_is_smoothed_cross_entropy_of_the_targets():
-    model = model_for(dropout=0.0, label_smoothing=0.3)
+    model = model_for(dropout=0.0, embedding_dropout=0.0, label_smoothing=0.3)
     batch = pair_batch(*pairs())
     told, _ = stepped(model, batch)
     real = torch.arange(told.shape[1]) < batch.target_lengths[:, None]
@@ -145,6 +156,17 @@ def test_the_loss_is_smoothed_cross_entropy_of_the_targets():
     assert float(model.train().loss(batch).mean) == pytest.approx(float(expected))
 
 
-def test_heads_divide_the_features():
-    with pytest.raises(ValueError, match="multiple"):
-        TransformerSettings(hidden_size=10, heads=4)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"heads": 5}, "multiple of heads"),
+        ({"embedding_size": 6}, "embedding_size"),
+        ({"coverage": True, "attention": "additive"}, "coverage"),
+        ({"input_feeding": True}, "input_feeding"),
+    ],
+)
+def test_what_cannot_be(options, message):
+    with pytest.raises(OptionError, match=message):
+        model_for(**options)
+    with pytest.raises(OptionError, match="joint"):
+        model_for(shared=False, copy_source=True)

@@ -20,8 +20,15 @@ def _recurrent(sizes: PairSizes, settings: PairSettings) -> EncoderDecoder:
     return RecurrentEncoderDecoder(sizes, settings)
 
 
+def _transformer(sizes: PairSizes, settings: PairSettings) -> EncoderDecoder:
+    from echoic.models.transformer import Transformer
+
+    return Transformer(sizes, settings)
+
+
 MODELS: dict[str, Build] = {
     "recurrent": _recurrent,
+    "transformer": _transformer,
 }
 
 

@@ -133,7 +133,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(size.features) for _ in range(3))
         self.dropout = nn.Dropout(size.dropout)
 
-    def forward(self, inputs: Tensor, source: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, source: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """All tokens at once.
 
         Args:
@@ -142,25 +142,24 @@ class DecoderLayer(nn.Module):
             visible: true on real tokens of the source, [B, S].
 
         Returns:
-            [B, T, D].
+            [B, T, D], and what asked ``self.source``, [B, T, D].
         """
         normal = self.norms[0](inputs)
         inputs = inputs + self.dropout(self.own(normal, self.own.key_value(normal), causal=True))
-        return self._rest(inputs, self.norms[1](inputs), source, visible)
+        return self._rest(inputs, source, visible)
 
     def step(self, inputs: Tensor, kept: Tensor, source: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The token that follows those whose keys and values are kept, [B, t, 2 D].
 
         Returns:
-            [B, 1, D]; keys and values with the token's behind, [B, t + 1, 2 D]; where it looks in the source, [B, S].
+            [B, 1, D]; what asked ``self.source``, [B, 1, D]; keys and values with the token's behind, [B, t + 1, 2 D].
         """
         normal = self.norms[0](inputs)
         kept = torch.cat([kept, self.own.key_value(normal)], dim=1)
         inputs = inputs + self.dropout(self.own(normal, kept))
-        normal = self.norms[1](inputs)
-        looks = self.source.weights(normal, source, visible)[:, 0]
-        return self._rest(inputs, normal, source, visible), kept, looks
+        return *self._rest(inputs, source, visible), kept
 
-    def _rest(self, inputs: Tensor, normal: Tensor, source: Tensor, visible: Tensor) -> Tensor:
-        inputs = inputs + self.dropout(self.source(normal, source, visible))
-        return inputs + self.dropout(self.feed_forward(self.norms[2](inputs)))
+    def _rest(self, inputs: Tensor, source: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        asking = self.norms[1](inputs)
+        inputs = inputs + self.dropout(self.source(asking, source, visible))
+        return inputs + self.dropout(self.feed_forward(self.norms[2](inputs))), asking
