@@ -47,7 +47,8 @@ def stack(case: Case, seed: int) -> Recurrent:
     """Two layers in both directions, in float64, whose every parameter is random."""
     lower = [case.build(3, STACKED, seed), case.build(3, STACKED, seed + 1)]
     width = 2 * lower[0].output_size
-    cells = [*lower, case.build(width, STACKED, seed + 2), case.build(width, STACKED, seed + 3)]
+    above = Case("GRU", {}) if lower[0].input_layout else case
+    cells = [*lower, above.build(width, STACKED, seed + 2), above.build(width, STACKED, seed + 3)]
     layer = Recurrent(cells, bidirectional=True, layer_norm=True, learn_initial_state=True).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

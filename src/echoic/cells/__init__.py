@@ -7,9 +7,13 @@ from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
 from echoic.cells.base import Cell, observed, observing
+from echoic.cells.cfc import CfC, CfCState
+from echoic.cells.clockwork import Clockwork, ClockworkState
 from echoic.cells.cornn import CoRNN, CoRNNState
 from echoic.cells.elman import Elman, ElmanState
+from echoic.cells.graph import GraphGRU, GraphGRUState
 from echoic.cells.gru import GRU, GRUState
+from echoic.cells.grud import GRUD, GRUDState
 from echoic.cells.indrnn import IndRNN, IndRNNState
 from echoic.cells.janet import JANET, JANETState
 from echoic.cells.jordan import Jordan, JordanState
@@ -20,7 +24,11 @@ from echoic.cells.lstm import LSTM, LSTMState
 from echoic.cells.mgu import MGU, MGUState
 from echoic.cells.mingru import MinGRU, MinGRUState
 from echoic.cells.minlstm import MinLSTM, MinLSTMState
+from echoic.cells.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMState
+from echoic.cells.nested import NestedLSTM, NestedLSTMState
+from echoic.cells.slstm import SLSTM, SLSTMState
 from echoic.cells.sru import SRU, SRUState
+from echoic.cells.timelstm import TimeLSTM, TimeLSTMState
 from echoic.errors import OptionError
 
 REGISTERED: tuple[type[Cell], ...] = (
@@ -37,22 +45,39 @@ REGISTERED: tuple[type[Cell], ...] = (
     MGU,
     JANET,
     CoRNN,
+    Clockwork,
+    MultiplicativeLSTM,
+    NestedLSTM,
+    TimeLSTM,
+    GRUD,
+    SLSTM,
+    CfC,
+    GraphGRU,
 )
 
 __all__ = [
     "GRU",
+    "GRUD",
     "JANET",
     "LRU",
     "LSTM",
     "MGU",
+    "SLSTM",
     "SRU",
     "Cell",
+    "CfC",
+    "CfCState",
+    "Clockwork",
+    "ClockworkState",
     "CoRNN",
     "CoRNNState",
     "Decay",
     "Elman",
     "ElmanState",
+    "GRUDState",
     "GRUState",
+    "GraphGRU",
+    "GraphGRUState",
     "IndRNN",
     "IndRNNState",
     "JANETState",
@@ -68,7 +93,14 @@ __all__ = [
     "MinGRUState",
     "MinLSTM",
     "MinLSTMState",
+    "MultiplicativeLSTM",
+    "MultiplicativeLSTMState",
+    "NestedLSTM",
+    "NestedLSTMState",
+    "SLSTMState",
     "SRUState",
+    "TimeLSTM",
+    "TimeLSTMState",
     "Turn",
     "build_cell",
     "observed",

@@ -51,6 +51,7 @@ class Cell(nn.Module):
 
     equations: ClassVar[str] = ""  # for `echoic cells`, one equation a line
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)  # options under which the conformance suite tests it
+    input_layout: str = ""  # what stands where in an input, of a cell whose features have places; it is a first layer
     unzoned: ClassVar[tuple[str, ...]] = ()  # state fields whose parts zoneout must not mix: counters, scaled sums
 
     weight_ih: Tensor  # [G*H, I]

@@ -29,6 +29,8 @@ def cells(
     for cell in described:
         print(f"{cell['name']}: {cell['summary']}\n    {cell['paper']}")
         print(textwrap.indent(textwrap.dedent(str(cell["equations"])).strip(), "    "))
+        if cell["input_layout"]:
+            print(f"    inputs: {cell['input_layout']}")
         if cell["options"]:
             print(f"    options: {', '.join(cell['options'])}")
         sizes = f"input size {cell['input_size']}, hidden size {cell['hidden_size']}"
@@ -43,6 +45,7 @@ def _describe(name: str, kind: type[Cell], input_size: int, hidden_size: int) ->
         "summary": (kind.__doc__ or "").strip().splitlines()[0],
         "paper": (inspect.getmodule(kind).__doc__ or "").strip().splitlines()[0],
         "equations": kind.equations,
+        "input_layout": cell.input_layout,
         "options": list(inspect.signature(kind).parameters)[2:],
         "input_size": cell.input_size,
         "hidden_size": cell.hidden_size,

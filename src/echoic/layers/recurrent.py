@@ -159,6 +159,12 @@ class Recurrent(nn.Module):
             expected = below if below is not None else layer[0].input_size
             if sizes != {expected}:
                 raise OptionError(f"layer {depth}: found input_size {sorted(sizes)}, expected {expected}.")
+            if depth and layer[0].input_layout:
+                found = f"{type(layer[0]).__name__}, whose inputs are {layer[0].input_layout}"
+                raise OptionError(
+                    f"layer {depth}: found {found}, expected such a cell as the first layer only. "
+                    "Use one layer, or another cell above it."
+                )
             below = sum(cell.output_size for cell in layer)
 
 

@@ -16,7 +16,8 @@ class Zoneout(Cell):
 
     In training each unit of each part of the state keeps its old value with probability ``p``, drawn anew for every
     step and row; in evaluation the state is the expectation, ``p * old + (1 - p) * new``. The output follows where it
-    is a part of the state; counters and sums that belong together (``Cell.unzoned``) are left alone. No fused kernel does this, so such a cell runs through the reference loop.
+    is a part of the state; counters and sums that belong together (``Cell.unzoned``) are left alone. No fused kernel
+    does this, so such a cell runs through the reference loop.
 
     Args:
         cell: the cell that makes the new state.
@@ -30,6 +31,7 @@ class Zoneout(Cell):
         super().__init__(cell.input_size, cell.hidden_size, cell.output_size)
         check_probability("zoneout", p)
         self.cell = cell
+        self.input_layout = cell.input_layout
         self.p = p
 
     def reset_parameters(self) -> None:
