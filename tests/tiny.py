@@ -64,6 +64,20 @@ def _reviews(folder: Path) -> Path:
     return path
 
 
+def _entities(folder: Path) -> Path:
+    generator = np.random.default_rng(8)
+    names, places = ["Ada", "Émile", "Grace", "Linus"], ["York", "Lyon", "Oslo", "北京"]
+    rows = []
+    for _ in range(90):
+        rows += [f"{generator.choice(names)}\tB-PER", f"{generator.choice(names)}son\tI-PER", "went\tO", "to\tO"]
+        rows += ["New\tB-LOC", f"{generator.choice(places)}\tI-LOC"] if generator.random() < 0.5 else ["bed\tO"]
+        rows += [f"{generator.choice(['today', 'again', 'late', '.', '!'])}\tO" for _ in range(generator.integers(1, 5))]
+        rows.append("")
+    path = folder / "entities.tsv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 TINY = {
     "forecast": Tiny(
         _sales,
@@ -72,4 +86,5 @@ TINY = {
     ),
     "generate": Tiny(_verses, (), ("", "empty")),
     "classify": Tiny(_reviews, (), ("review,verdict\nfine,good\nnice,good\nlovely,good\n", "good")),
+    "tag": Tiny(_entities, (), ("Ada\tB-PER\nwent\tO\n\nto\n", "row 4")),
 }

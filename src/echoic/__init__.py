@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from echoic.tasks.estimator import Classifier as Classifier
     from echoic.tasks.estimator import Forecaster as Forecaster
     from echoic.tasks.estimator import Generator as Generator
+    from echoic.tasks.estimator import Tagger as Tagger
     from echoic.tasks.estimator import load as load
 
 __version__ = "0.1.0"
@@ -22,11 +23,12 @@ _HOME = {
     "Classifier": "echoic.tasks.estimator",
     "Forecaster": "echoic.tasks.estimator",
     "Generator": "echoic.tasks.estimator",
+    "Tagger": "echoic.tasks.estimator",
     "load": "echoic.tasks.estimator",
     "convert": "echoic.layers.convert",
 }
 
-__all__ = ["Classifier", "Forecaster", "Generator", "__version__", "convert", "load", "nn"]
+__all__ = ["Classifier", "Forecaster", "Generator", "Tagger", "__version__", "convert", "load", "nn"]
 
 
 def __getattr__(name: str) -> Any:

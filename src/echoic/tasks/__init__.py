@@ -7,11 +7,13 @@ from echoic.tasks.base import Task
 from echoic.tasks.classify import Classify
 from echoic.tasks.forecast import Forecast
 from echoic.tasks.generate import Generate
+from echoic.tasks.tag import Tag
 
 REGISTERED: tuple[type[Task], ...] = (
     Forecast,
     Generate,
     Classify,
+    Tag,
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,6 +64,17 @@ class Splits(Generic[Part]):
     test: Part | None
 
 
+class OwnFormat(NamedTuple):
+    """Predictions in the format of their source.
+
+    text: the whole file.
+    rows: how many predictions it holds.
+    """
+
+    text: str
+    rows: int
+
+
 @dataclass
 class Evaluation:
     """What a model reaches on a part.
@@ -91,6 +102,7 @@ class Task(ABC, Generic[Part]):
     Settings: ClassVar[type[TaskSettings]]
     Preprocessing: ClassVar[type[BaseModel]]  # plain JSON when saved
     promoted: ClassVar[tuple[str, ...]]  # fields that are command-line options of their own, besides the common ones
+    own_endings: ClassVar[tuple[str, ...]] = ()  # of files that ``predict_alike`` writes, besides tables
 
     def __init__(self, settings: TaskSettings, preprocessing: Any = None) -> None:
         self.settings = settings
@@ -128,6 +140,10 @@ class Task(ABC, Generic[Part]):
     @abstractmethod
     def predict(self, model: nn.Module, source: Any) -> pl.DataFrame:
         """Predictions for data without targets, as a table of the same shape as the source."""
+
+    def predict_alike(self, model: nn.Module, source: Any) -> OwnFormat | None:
+        """Predictions in the source's own format, for a file with one of ``own_endings``; None: it is a table."""
+        return None
 
     @abstractmethod
     def sections(self, model: nn.Module, splits: Splits[Part], evaluation: Evaluation) -> list[Section]:

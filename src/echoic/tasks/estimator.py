@@ -146,7 +146,18 @@ class Classifier(Estimator):
     kind = task_named("classify")
 
 
-ESTIMATORS: dict[str, type[Estimator]] = {e.kind.name: e for e in (Forecaster, Generator, Classifier)}
+class Tagger(Estimator):
+    """A tag for each token: parts of speech, entities, slots."""
+
+    kind = task_named("tag")
+
+    def tag(self, sentences: Any) -> list[list[str]]:
+        """Tags of each sentence: a list of lists of tokens, or of texts that are split into tokens."""
+        task, model = self.fitted()
+        return task.tag(model, sentences)[1].tags  # pyright: ignore[reportAttributeAccessIssue]
+
+
+ESTIMATORS: dict[str, type[Estimator]] = {e.kind.name: e for e in (Forecaster, Generator, Classifier, Tagger)}
 
 
 def load(run: str | Path) -> Any:
