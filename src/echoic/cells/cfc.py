@@ -85,11 +85,13 @@ class CfC(Cell):
         return torch.cat([super().project(features), elapsed], dim=-1)
 
     def update(self, projected: Tensor, state: CfCState) -> tuple[Tensor, CfCState]:
-        backbone_x = projected[:, : self.backbone_size]
-        shared = 1.7159 * torch.tanh(0.666 * (backbone_x + self.recurrent(state.hidden)))
-        f, g, pace, phase = F.linear(shared, self.weight_head, self.bias_head).chunk(4, dim=-1)
+        elapsed = None
         if self.timed:
-            pace = pace * projected[:, self.backbone_size :]
+            projected, elapsed = projected.split([self.backbone_size, 1], dim=-1)
+        shared = 1.7159 * torch.tanh(0.666 * (projected + self.recurrent(state.hidden)))
+        f, g, pace, phase = F.linear(shared, self.weight_head, self.bias_head).chunk(4, dim=-1)
+        if elapsed is not None:
+            pace = pace * elapsed
         passed = torch.sigmoid(pace + phase)
         self.observe(passed=passed)
         hidden = (1 - passed) * torch.tanh(f) + passed * torch.tanh(g)

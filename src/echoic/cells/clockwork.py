@@ -27,10 +27,10 @@ class Clockwork(Cell):
     Args:
         input_size: features of an input, I.
         hidden_size: features of the state, H, shared out to the modules as evenly as can be.
-        modules: how many clocks there are; 4 run every 1, 2, 4 and 8 steps.
+        clocks: K, how many modules there are; 4 run every 1, 2, 4 and 8 steps.
 
     Raises:
-        OptionError: no module, more modules than units, or more than 20.
+        OptionError: no clock, more clocks than units, or more than 20.
     """
 
     equations = """
@@ -38,25 +38,25 @@ class Clockwork(Cell):
         h'_k = a_k where t mod 2^k = 0, h_k elsewhere
         t' = (t + 1) mod 2^(K - 1)
     """
-    variants = ({}, {"modules": 2})
+    variants = ({}, {"clocks": 2})
     unzoned = ("count",)
 
     periods: Tensor  # [H]
 
-    def __init__(self, input_size: int, hidden_size: int, modules: int = 3) -> None:
+    def __init__(self, input_size: int, hidden_size: int, clocks: int = 3) -> None:
         super().__init__(input_size, hidden_size)
-        if not 1 <= modules <= min(hidden_size, 20):
-            raise OptionError(f"modules: found {modules}, expected 1 to {min(hidden_size, 20)}.")
-        self.modules = modules
-        self.starts = [-(-module * hidden_size // modules) for module in range(modules + 1)]
-        module_of = torch.arange(hidden_size) * modules // hidden_size
-        self.register_buffer("periods", torch.exp2(module_of.float()), persistent=False)
+        if not 1 <= clocks <= min(hidden_size, 20):
+            raise OptionError(f"clocks: found {clocks}, expected 1 to {min(hidden_size, 20)}.")
+        self.clocks = clocks
+        self.starts = [-(-clock * hidden_size // clocks) for clock in range(clocks + 1)]
+        clock_of = torch.arange(hidden_size) * clocks // hidden_size
+        self.register_buffer("periods", torch.exp2(clock_of.float()), persistent=False)
         self.make_weights(1)
         self.reset_parameters()
 
     @classmethod
     def nearest_sizes(cls, input_size: int, hidden_size: int, **options: Any) -> tuple[int, int]:
-        return input_size, max(hidden_size, options.get("modules", 3))
+        return input_size, max(hidden_size, options.get("clocks", 3))
 
     def initial_state(self, batch_size: int) -> ClockworkState:
         return ClockworkState(self.zeros(batch_size, self.hidden_size), self.zeros(batch_size, 1))
@@ -73,6 +73,6 @@ class Clockwork(Cell):
         middle = state.count + 0.5  # whole counts then lie as far as can be from where a period begins
         phase = middle - self.periods * torch.floor(middle / self.periods)
         hidden = torch.where(phase < 1, new, state.hidden)
-        longest = 2.0 ** (self.modules - 1)
+        longest = 2.0 ** (self.clocks - 1)
         count = state.count + 1 - longest * torch.floor((middle + 1) / longest)
         return hidden, ClockworkState(hidden, count)
