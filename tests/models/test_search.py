@@ -3,6 +3,7 @@
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from echoic.errors import ModelError, OptionError
 from echoic.models.pair_models import MODELS
 from echoic.models.pair_settings import PairSettings, PairSizes
-from echoic.models.search import SLACK, Beam, beam_search, greedy
+from echoic.models.search import SLACK, Beam, beam_search, greedy, search_texts
 from echoic.models.sequence_to_sequence import (
     END,
     PAD,
@@ -195,6 +196,20 @@ def test_sentences_leave_the_batch_when_they_are_done():
     assert sizes[-1] < 4 * 14
     assert len(sizes) <= 21
     assert len(sizes) > max(len(h[0].tokens) for h in found)
+
+
+def test_texts_come_back_in_their_order():
+    model = Babbler(12, sharpness=1.5).eval()
+    random = np.random.default_rng(3)
+    sources = [random.integers(2, 12, int(n)) for n in random.integers(0, 9, 150)]
+    beam = Beam(3, 10, n_best=2)
+    found = search_texts(model, sources, beam, attention=True)
+    for source, hypotheses in zip(sources, found, strict=True):
+        source = torch.from_numpy(np.append(source, END))[None]
+        alone = beam_search(model, source, torch.tensor([source.shape[1]]), beam)[0]
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        assert all(h.attention.shape == (len(h.tokens), source.shape[1]) for h in hypotheses)
+    assert search_texts(model, [], beam) == []
 
 
 def test_no_sentences():

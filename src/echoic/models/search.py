@@ -7,17 +7,22 @@ from which is kept as back-pointers and followed once, at the end. A sentence th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from echoic.data.batching import LengthBuckets
+from echoic.data.pair_batch import END, PAD, START, padded
 from echoic.errors import ModelError, OptionError
-from echoic.models.sequence_to_sequence import END, PAD, START, EncoderDecoder
+from echoic.models.sequence_to_sequence import EncoderDecoder
 
 SLACK = 10  # tokens that every output may have beyond the ratio to its source
+SENTENCES, STEPS = 64, 16_384  # sentences in a batch, and their symbols with padding, at most
 NEVER = float("-inf")
 
 
@@ -111,6 +116,30 @@ def beam_search(
         if left is not None:
             memory = _select(memory, left)
     return search.hypotheses(lengths.tolist())
+
+
+def search_texts(
+    model: EncoderDecoder, sources: Sequence[np.ndarray], beam: Beam, attention: bool = False
+) -> list[list[Hypothesis]]:
+    """``beam_search`` of any number of sources, in batches of similar length, in the order given.
+
+    Args:
+        sources: symbols of each without END, int64 [S]; END is put behind them, as in training.
+        beam, attention: as for ``beam_search``; of the attention, END has the last column.
+    """
+    device = next(model.parameters()).device
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+
+    def batch(rows: np.ndarray) -> tuple[np.ndarray, Tensor, Tensor]:
+        return rows, *padded([np.append(sources[row], END) for row in rows])
+
+    lengths = [len(source) + 1 for source in sources]
+    for rows, source, real in LengthBuckets(lengths, batch, SENTENCES, shuffle=False, max_steps=STEPS).epoch(0):
+        for row, best in zip(
+            rows, beam_search(model, source.to(device), real.to(device), beam, attention), strict=True
+        ):
+            found[row] = best
+    return found
 
 
 class _Search:
