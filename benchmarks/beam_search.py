@@ -3,8 +3,8 @@
     python benchmarks/beam_search.py SENTENCES [--run RUN] [--width 5] [--sentences 1000] [--model transformer]
 
 SENTENCES is a text file (or .gz) with one sentence a line, e.g. test_2016_flickr.de.gz of Multi30k. Without a run a
-model with random weights is taken, which does not know when to end: its outputs are ten symbols longer than the sources. No
-speed is printed where the two do not find the same outputs.
+model with random weights is taken, which does not know when to end and writes ten symbols more than it reads. No speed
+is printed where the two do not find the same outputs.
 """
 
 from __future__ import annotations
