@@ -73,7 +73,7 @@ class Turn(NamedTuple):
 
     def unpack(self, packed: Tensor) -> tuple[Tensor, ...]:
         """And back."""
-        return packed.real, packed.imag
+        return torch.view_as_real(packed).unbind(-1)
 
 
 class LinearCell(Cell):

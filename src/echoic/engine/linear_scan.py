@@ -54,12 +54,23 @@ class _Scan(torch.autograd.Function):
         first = -1 if ctx.reverse else 0
         to_decay = to_start = None
         if ctx.needs_input_grad[0]:
-            before = [states[1:], start.unsqueeze(0)] if ctx.reverse else [start.unsqueeze(0), states[:-1]]
-            to_decay = (through * torch.cat(before).conj()).sum_to_size(decay.shape)
+            to_decay = _times_the_state_before(through, states, start, ctx.reverse).sum_to_size(decay.shape)
         if ctx.needs_input_grad[2]:
             edge = decay if decay.shape[0] == 1 else decay[first].unsqueeze(0)
             to_start = (edge[0].conj() * through[first]).sum_to_size(start.shape)
         return to_decay, through, to_start, None
+
+
+def _times_the_state_before(through: Tensor, states: Tensor, start: Tensor, reverse: bool) -> Tensor:
+    """through[t] * conj(m[t-1])."""
+    before = [states[1:], start.unsqueeze(0)] if reverse else [start.unsqueeze(0), states[:-1]]
+    if torch.is_grad_enabled():
+        return through * torch.cat(before).conj()
+    product = torch.empty_like(through)
+    sizes = [part.shape[0] for part in before]
+    for factor, state, out in zip(through.split(sizes), before, product.split(sizes), strict=True):
+        torch.mul(factor, state.conj(), out=out)
+    return product
 
 
 def _adjoint(decay: Tensor, pull: Tensor, end_pull: Tensor, reverse: bool) -> Tensor:
