@@ -75,8 +75,10 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         inputs = self._sampled(memory, batch) if self.training and self.settings.scheduled_sampling else batch.target_in
         decoded, embedded = self._run(memory, self._with_gaps(inputs))
         real = real_targets(batch)
-        scores = self._scores_of(decoded, embedded, memory, real)
-        return Taught(scores, self._coverage_penalty(decoded.weights, real) if self.settings.coverage else None)
+        penalty = self._coverage_penalty(decoded.weights, real) if self.settings.coverage else None
+        if self.copying is None:
+            return Taught(self.softmax.later(decoded.features[real]), penalty)
+        return Taught(self._scores_of(decoded, embedded, memory, real), penalty)
 
     def _run(self, memory: Memory, inputs: Tensor) -> tuple[Decoded, Tensor]:
         embedded = self.embedding_dropout(self.target_embedding(inputs))
@@ -84,8 +86,6 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def _scores_of(self, decoded: Decoded, embedded: Tensor, memory: Memory, real: Tensor) -> Tensor:
         """Scores [K, V] of the real steps alone: no softmax is computed for padding."""
-        if self.copying is None:
-            return self.softmax(decoded.features[real])
         source = memory.source.unsqueeze(1).expand(-1, real.shape[1], -1)[real]
         return self._scores(decoded.features[real], embedded[real], decoded.weights[real], source)
 

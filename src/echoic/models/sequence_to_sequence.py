@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echoic.data.pair_batch import END, PAD, START, PairBatch
+from echoic.layers.linear_cross_entropy import LinearScores, cross_entropy
 from echoic.training.contract import Loss
 
 __all__ = ["END", "PAD", "START", "Advance", "EncoderDecoder", "Memory", "PairBatch", "Taught"]
@@ -48,12 +49,17 @@ class Taught(NamedTuple):
     """What a decoder says where the true target is fed to it.
 
     scores: of every symbol at each real position of ``target_out``, [K, V], K the sum of ``target_lengths``, row by
-        row; their softmax are the probabilities (log-probabilities are fine, too).
+        row; their softmax are the probabilities (log-probabilities are fine, too). ``LinearScores`` where they are
+        plain scores, which the loss then never holds all at once.
     penalty: scalar added to the loss, or None.
     """
 
-    scores: Tensor
+    scores: Tensor | LinearScores
     penalty: Tensor | None = None
+
+    def log_probabilities(self) -> Tensor:
+        """[K, V]."""
+        return (self.scores.computed() if isinstance(self.scores, LinearScores) else self.scores).log_softmax(dim=1)
 
 
 class EncoderDecoder(nn.Module, ABC):
@@ -88,7 +94,7 @@ class EncoderDecoder(nn.Module, ABC):
         taught = self.teach(self.encode(batch.source, batch.source_lengths), batch)
         targets = batch.target_out[real_targets(batch)]
         smoothing = self.label_smoothing if self.training else 0.0
-        mean = functional.cross_entropy(taught.scores, targets, label_smoothing=smoothing)
+        mean = cross_entropy(taught.scores, targets, smoothing)
         return Loss(mean if taught.penalty is None else mean + taught.penalty, targets.numel())
 
     def final_step_loss(self, batch: PairBatch) -> Tensor:
@@ -96,7 +102,7 @@ class EncoderDecoder(nn.Module, ABC):
         taught = self.teach(self.encode(batch.source, batch.source_lengths), batch)
         last = batch.target_lengths.cumsum(0) - 1
         ends = torch.full_like(last, END)
-        return functional.cross_entropy(taught.scores[last], ends)
+        return functional.nll_loss(taught.log_probabilities()[last], ends)
 
 
 def real_targets(batch: PairBatch) -> Tensor:

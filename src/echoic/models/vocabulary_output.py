@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from echoic.layers.linear_cross_entropy import LinearScores
+
 
 class GeneratorSoftmax(nn.Module):
     """Scores of all symbols, with the embedding's weights used again (Press and Wolf, 2017) or weights of its own.
@@ -26,6 +28,10 @@ class GeneratorSoftmax(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[K, A] to [K, V]."""
         return functional.linear(features, self.weight, self.bias)
+
+    def later(self, features: Tensor) -> LinearScores:
+        """The same scores, not computed yet, for a loss that never holds all of them."""
+        return LinearScores(features, self.weight, self.bias)
 
 
 class CopyGate(nn.Module):
