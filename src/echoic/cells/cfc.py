@@ -34,7 +34,7 @@ class CfC(Cell):
     """
 
     equations = """
-        u = 1.7159 tanh(2/3 (W_ih x + b_ih + W_hh h + b_hh))
+        u = 1.7159 tanh(0.666 (W_ih x + b_ih + W_hh h + b_hh))
         f = tanh(W_f u + b_f),  g = tanh(W_g u + b_g)
         s = sigmoid((W_a u + b_a) * dt + W_b u + b_b)                 [dt = 1 unless timed]
         h' = (1 - s) * f + s * g

@@ -32,7 +32,7 @@ class NestedLSTM(Cell):
 
     equations = """
         i, f, o = sigmoid(W_i x + b_i + W_h h + b_h),  g = tanh(W_ig x + b_ig + W_hg h + b_hg)
-        I, F, O = sigmoid(V_i (i * g) + V_h (f * c) + d),  G = tanh(V_ig (i * g) + V_hg (f * c) + d_g)
+        I, F, O = sigmoid(V_i (i * g) + V_h (f * c) + a),  G = tanh(V_ig (i * g) + V_hg (f * c) + a_g)
         d' = F * d + I * G                                            [the inner cell]
         c' = O * tanh(d')
         h' = o * tanh(c')
