@@ -49,7 +49,7 @@ def test_stepping_is_the_whole_at_once(shared, copies, tied):
         model_for(shared, copy_source=copies, tied=tied),
         pair_batch(*pairs(target_symbols=13 if shared else 9)),
     )
-    taught = model.teach(model.encode(batch.source, batch.source_lengths), batch).scores.log_softmax(dim=1)
+    taught = model.teach(model.encode(batch.source, batch.source_lengths), batch).log_probabilities()
     told, looks = stepped(model, batch)
     real = torch.arange(told.shape[1]) < batch.target_lengths[:, None]
     assert torch.allclose(taught, told[real], atol=1e-10)
@@ -64,10 +64,10 @@ def test_a_row_is_read_and_written_alone(copies):
     batch = pair_batch(sources, targets)
     padding = torch.arange(batch.source.shape[1]) >= batch.source_lengths[:, None]
     batch = batch._replace(source=batch.source.masked_fill(padding, 7))
-    together = model.teach(model.encode(batch.source, batch.source_lengths), batch).scores
+    together = model.teach(model.encode(batch.source, batch.source_lengths), batch).log_probabilities()
     for row, scores in enumerate(together.split(batch.target_lengths.tolist())):
         alone = pair_batch([sources[row]], [targets[row]])
-        taught = model.teach(model.encode(alone.source, alone.source_lengths), alone).scores
+        taught = model.teach(model.encode(alone.source, alone.source_lengths), alone).log_probabilities()
         assert torch.allclose(scores, taught, atol=1e-10)
         parameters = list(model.parameters())
         ours = torch.autograd.grad(scores.square().sum(), parameters, retain_graph=True)
@@ -92,7 +92,7 @@ def test_no_symbol_sees_what_comes_later():
     taught = model.teach(model.encode(batch.source, batch.source_lengths), batch)
     step, row = 4, 1
     place = int(batch.target_lengths[:row].sum()) + step
-    taught.scores[place].square().sum().backward()
+    taught.log_probabilities()[place].square().sum().backward()
     gradient = embedded[-1].grad
     assert gradient is not None
     assert gradient.abs().sum(dim=2).nonzero().tolist() == [[row, t] for t in range(step + 1)]

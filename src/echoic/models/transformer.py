@@ -86,7 +86,7 @@ class Transformer(EncoderDecoder):
             features, asking = layer(features, source, visible)
         features = self.decoder_norm(features[real])
         if self.copying is None:
-            return Taught(self.softmax(features))
+            return Taught(self.softmax.later(features))
         weights = self._looks(asking, memory, visible)[real]
         source = memory.source.unsqueeze(1).expand(-1, real.shape[1], -1)[real]
         return Taught(self._scores(features, embedded[real], weights, source))
