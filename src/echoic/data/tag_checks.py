@@ -24,6 +24,16 @@ def check_lengths(sentences: Sentences, longest: int) -> None:
             )  # fmt: skip
 
 
+def check_intents(sentences: Sentences) -> None:
+    """Raise DataError where a sentence has no intent."""
+    for rows, intent in zip(sentences.rows, sentences.intents or [""] * len(sentences), strict=True):
+        if not intent:
+            raise DataError(
+                sentences.source, "no intent", "a class for each sentence, as --intent asks",
+                "Fill it in or remove the row; intents stand in files with a sentence in each row.", rows[0],
+            )  # fmt: skip
+
+
 def with_valid_spans(sentences: Sentences, scheme: str) -> Sentences:
     """The sentences with tags that keep the scheme's rules; what breaks them is said with its rows and mended as
     conlleval reads it: a tag that goes on with nothing begins a span."""

@@ -35,7 +35,7 @@ class Sentences:
     tokens: of each sentence, never empty texts.
     tags: one for each token, or None where there are none.
     rows: line of each token as an editor shows it.
-    intents: class of each sentence, or None.
+    intents: class of each sentence, "" where a row names none, or None.
     lines: the file's lines, into which predictions are written; empty for data in memory.
     layout: how they stand there.
     table: the table they came from, a sentence in each row, or None.

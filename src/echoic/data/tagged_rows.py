@@ -40,7 +40,7 @@ def read_rows(lines: list[str], source: str, layout: Layout) -> Sentences:
             tags.append(_matched(cells[layout.tags].split(), words, source, row))
         with_intent = with_intent and layout.intent is not None and layout.intent < len(cells)
         if with_intent and layout.intent is not None:
-            intents.append(_filled(cells[layout.intent], source, row))
+            intents.append(cells[layout.intent].strip())
     return Sentences(
         source, tokens, tags if tagged else None, rows, intents if with_intent else None, lines, layout
     )  # fmt: skip
@@ -84,7 +84,7 @@ def from_frame(frame: pl.DataFrame, source: str, columns: tuple[str, str | None,
         tags = [_matched(_words(value, source, row), words, source, row) for row, (value, words) in pairs]
     intents = None
     if named_intent is not None:
-        intents = [_filled(str(value or ""), source, row) for row, value in enumerate(frame[named_intent], 1)]
+        intents = ["" if value is None else str(value).strip() for value in frame[named_intent]]
     rows = [[row] * len(words) for row, words in enumerate(tokens, 1)]
     return Sentences(source, tokens, tags, rows, intents, table=frame)
 
@@ -105,9 +105,3 @@ def _matched(tags: list[str], words: list[str], source: str, row: int) -> list[s
             "Mend the row; tokens and tags are separated by blanks.", row,
         )  # fmt: skip
     return tags
-
-
-def _filled(text: str, source: str, row: int) -> str:
-    if not text.strip():
-        raise DataError(source, "an empty intent", "the class of the sentence", "Fill it in, or remove the row.", row)
-    return text.strip()

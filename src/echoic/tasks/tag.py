@@ -14,7 +14,7 @@ from torch import nn
 
 from echoic.baselines.tagging import MostFrequentTag
 from echoic.data.tag_batches import NO_TAG, Tagged
-from echoic.data.tag_checks import check_lengths, cut_sentences, tell_of_repeats, with_valid_spans
+from echoic.data.tag_checks import check_intents, check_lengths, cut_sentences, tell_of_repeats, with_valid_spans
 from echoic.data.tag_schemes import PLAIN, Allowed, allowed, convert, parts, recognise, tag_names
 from echoic.data.tagged import Layout, Sentences
 from echoic.data.tagged_files import FORMS, Asked, read_sentences
@@ -170,11 +170,8 @@ class Tag(Task[Tagged]):
             raise DataError(
                 sentences.source, "no column of tags", "a tag for each token", "Name the column: --tags N."
             )  # fmt: skip
-        if self.settings.data.intent is not None and sentences.intents is None:
-            raise DataError(
-                sentences.source, "no intents", "a class for each sentence, as --intent asks",
-                "Name their column, in a file with a sentence in each row.",
-            )  # fmt: skip
+        if self.settings.data.intent is not None:
+            check_intents(sentences)
         return sentences
 
     def _fit(self, train: Sentences) -> TagPreprocessing:
