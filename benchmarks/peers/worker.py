@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -101,7 +102,7 @@ def _serve(pipe: Connection, contender: Contender, threads: int, cpus: set[int])
                 begin = time.perf_counter(), queued()
                 seconds = _calls(runner, argument)
                 took = time.perf_counter() - begin[0], queued() - begin[1]
-                answer = Slice(seconds, waited[1] / waited[0], took[1] / took[0])
+                answer = Slice(seconds, waited[1] / waited[0], max(took[1], 0.0) / took[0])
             pipe.send((True, answer))
             slept = time.perf_counter(), time.process_time()
     except EOFError:
@@ -114,7 +115,8 @@ def queued() -> float:
     """Seconds that the threads of this process were ready and waited for a CPU, all together."""
     total = 0
     for thread in Path("/proc/self/task").glob("*/schedstat"):
-        total += int(thread.read_text().split()[1])
+        with contextlib.suppress(OSError):  # the thread has ended since it was listed
+            total += int(thread.read_text().split()[1])
     return total / 1e9
 
 
