@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Below this many numbers a step, the price of a call exceeds that of the arithmetic, and chunks run side by side.
+# Up to this many numbers a step, the price of a call exceeds that of the arithmetic, and chunks run side by side.
 WIDE = {"cpu": 2048, "cuda": 1 << 20}
 
 
@@ -105,11 +105,9 @@ def _sweep(decay: Tensor, drive: Tensor, start: Tensor, out: Tensor, reverse: bo
 
 
 def _chunks(steps: int, width: int, device: str) -> int:
-    """How many chunks run side by side: where each of T / K calls has room for K chunks, 3 T / K + K calls are made,
-    fewest for K = sqrt(3 T)."""
-    room = WIDE.get(device, WIDE["cuda"]) // width
-    chunks = min(math.isqrt(3 * steps), room)
-    return chunks if chunks >= 4 else 1
+    """How many chunks run side by side: K of them take 3 T / K + K calls, fewest for K = sqrt(3 T)."""
+    chunks = math.isqrt(3 * steps)
+    return chunks if width <= WIDE.get(device, WIDE["cuda"]) and 4 * chunks <= steps else 1
 
 
 def _side_by_side(decay: Tensor, drive: Tensor, start: Tensor, out: Tensor, chunks: int, reverse: bool) -> Tensor:
