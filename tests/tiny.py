@@ -71,9 +71,25 @@ def _entities(folder: Path) -> Path:
     for _ in range(90):
         rows += [f"{generator.choice(names)}\tB-PER", f"{generator.choice(names)}son\tI-PER", "went\tO", "to\tO"]
         rows += ["New\tB-LOC", f"{generator.choice(places)}\tI-LOC"] if generator.random() < 0.5 else ["bed\tO"]
-        rows += [f"{generator.choice(['today', 'again', 'late', '.', '!'])}\tO" for _ in range(generator.integers(1, 5))]
+        rows += [
+            f"{generator.choice(['today', 'again', 'late', '.', '!'])}\tO" for _ in range(generator.integers(1, 5))
+        ]
         rows.append("")
     path = folder / "entities.tsv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def _phrases(folder: Path) -> Path:
+    generator = np.random.default_rng(9)
+    numbers = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four"}
+    things = {"katzen": "cats", "hunde": "dogs", "boote": "boats", "berge": "hills", "lampen": "lamps"}
+    rows = ["german\tenglish"]
+    for number in generator.integers(1, 7, size=130):
+        said = [(generator.choice([*numbers]), generator.choice([*things])) for _ in range(number)]
+        german = " und ".join(f"{n} {t}" for n, t in said)
+        rows.append(f"{german}\t{' and '.join(f'{numbers[n]} {things[t]}' for n, t in said)}")
+    path = folder / "phrases.tsv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return path
 
@@ -87,4 +103,9 @@ TINY = {
     "generate": Tiny(_verses, (), ("", "empty")),
     "classify": Tiny(_reviews, (), ("review,verdict\nfine,good\nnice,good\nlovely,good\n", "good")),
     "tag": Tiny(_entities, (), ("Ada\tB-PER\nwent\tO\n\nto\n", "row 4")),
+    "translate": Tiny(
+        _phrases,
+        ("--source", "german", "--target", "english", "--set", "vocabulary_size=300", "--set", "max_length=12"),
+        ("german\tenglish\neins\t\n\ttwo\n", "both sides"),
+    ),
 }

@@ -87,6 +87,18 @@ def read_pairs(
     return _from_table(open_table(source), columns)
 
 
+def target_beside(path: Path, target_file: Path) -> Path | None:
+    """The file with the targets of ``path``, named as the targets of the training are: for a ``target_file`` train.en
+    and the path test.de it is test.en. None if there is no such file."""
+    packed = {name: ".gz" if name.name.lower().endswith(".gz") else "" for name in (path, target_file)}
+    plain, model = (Path(name.name[: len(name.name) - len(packed[name])]) for name in (path, target_file))
+    for ending in dict.fromkeys([packed[target_file], packed[path], ".gz", ""]):
+        candidate = path.with_name(plain.stem + model.suffix + ending)
+        if candidate != path and candidate.is_file():
+            return candidate
+    return None
+
+
 def _from_lists(sources: list[str], targets: list[str] | None) -> Pairs:
     if targets is not None and len(targets) != len(sources):
         raise DataError("lists", f"{len(targets)} targets", f"{len(sources)}, one for each source", "Pass both alike.")

@@ -8,12 +8,14 @@ from echoic.tasks.classify import Classify
 from echoic.tasks.forecast import Forecast
 from echoic.tasks.generate import Generate
 from echoic.tasks.tag import Tag
+from echoic.tasks.translate import Translate
 
 REGISTERED: tuple[type[Task], ...] = (
     Forecast,
     Generate,
     Classify,
     Tag,
+    Translate,
 )
 
 

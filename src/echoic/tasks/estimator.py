@@ -157,7 +157,15 @@ class Tagger(Estimator):
         return task.tag(model, sentences)[1].tags  # pyright: ignore[reportAttributeAccessIssue]
 
 
-ESTIMATORS: dict[str, type[Estimator]] = {e.kind.name: e for e in (Forecaster, Generator, Classifier, Tagger)}
+class Translator(Estimator):
+    """A text in another language for each text."""
+
+    kind = task_named("translate")
+
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    e.kind.name: e for e in (Forecaster, Generator, Classifier, Tagger, Translator)
+}
 
 
 def load(run: str | Path) -> Any:
