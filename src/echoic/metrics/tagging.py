@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
 Tags = Sequence[Sequence[str]]
 
@@ -25,12 +26,9 @@ def span_scores(truth: Tags, predicted: Tags) -> dict[str, float]:
 
     A span counts as found if its kind and both its ends are right (Tjong Kim Sang and De Meulder, 2003).
     """
-    pair = [list(tags) for tags in truth], [list(tags) for tags in predicted]
-    return {
-        "precision": float(precision_score(*pair, zero_division=0)),
-        "recall": float(recall_score(*pair, zero_division=0)),
-        "f1": float(f1_score(*pair, zero_division=0)),
-    }
+    options: dict[str, Any] = {"average": "micro", "zero_division": 0}
+    scores = precision_recall_fscore_support([list(t) for t in truth], [list(t) for t in predicted], **options)
+    return {name: float(value) for name, value in zip(("precision", "recall", "f1"), scores, strict=False)}  # pyright: ignore
 
 
 def tagging_metrics(truth: Tags, predicted: Tags, are_spans: bool) -> dict[str, float]:
