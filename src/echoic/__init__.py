@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from echoic.tasks.estimator import Forecaster as Forecaster
     from echoic.tasks.estimator import Generator as Generator
     from echoic.tasks.estimator import Tagger as Tagger
+    from echoic.tasks.estimator import Translator as Translator
     from echoic.tasks.estimator import load as load
 
 __version__ = "0.1.0"
@@ -24,11 +25,12 @@ _HOME = {
     "Forecaster": "echoic.tasks.estimator",
     "Generator": "echoic.tasks.estimator",
     "Tagger": "echoic.tasks.estimator",
+    "Translator": "echoic.tasks.estimator",
     "load": "echoic.tasks.estimator",
     "convert": "echoic.layers.convert",
 }
 
-__all__ = ["Classifier", "Forecaster", "Generator", "Tagger", "__version__", "convert", "load", "nn"]
+__all__ = ["Classifier", "Forecaster", "Generator", "Tagger", "Translator", "__version__", "convert", "load", "nn"]
 
 
 def __getattr__(name: str) -> Any:
