@@ -89,7 +89,9 @@ def test_lru_is_a_complex_diagonal(nonlinearity: str) -> None:
     drive = torch.complex(cell.weight_ih[:4], cell.weight_ih[4:8])
     read = torch.complex(cell.weight_hy[:, :4], -cell.weight_hy[:, 4:])
     direct = cell.weight_ih[8:]
-    values = [-math.exp(u) + 1j * math.exp(w) for u, w in zip(cell.decay_log, cell.angle_log, strict=True)]
+    values = [
+        -math.exp(u) + 1j * math.exp(w) for u, w in zip(cell.decay_log.tolist(), cell.angle_log.tolist(), strict=True)
+    ]
     diagonal = torch.tensor([cmath.exp(value) for value in values])
     memory = diagonal * torch.complex(state.real, state.imag) + cell.scale_log.exp() * ((x + 0j) @ drive.T)
     expected = (memory @ read.T).real + x @ direct.T
