@@ -94,6 +94,18 @@ def _phrases(folder: Path) -> Path:
     return path
 
 
+def _letters(folder: Path) -> Path:
+    generator = np.random.default_rng(10)
+    fill, matter = ["please", "see", "the", "thanks", "all"], ["budget", "lunch", "gas", "draft", "storm", "price"]
+    rows = ["letter,gist"]
+    for _ in range(100):
+        gist = " ".join(generator.choice(matter, 2, replace=False))
+        rows.append(f"{' '.join(generator.choice(fill, generator.integers(2, 9)))} about {gist} .,{gist}")
+    path = folder / "letters.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 TINY = {
     "forecast": Tiny(
         _sales,
@@ -107,5 +119,10 @@ TINY = {
         _phrases,
         ("--source", "german", "--target", "english", "--set", "vocabulary_size=300", "--set", "max_length=12"),
         ("german\tenglish\neins\t\n\ttwo\n", "both sides"),
+    ),
+    "summarize": Tiny(
+        _letters,
+        ("--source", "letter", "--target", "gist", "--max-source", "15", "--set", "vocabulary_size=300", "--beam", "2"),
+        ("letter,gist\nplease see,\n,lunch\n", "both sides"),
     ),
 }

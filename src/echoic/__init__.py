@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from echoic.tasks.estimator import Classifier as Classifier
     from echoic.tasks.estimator import Forecaster as Forecaster
     from echoic.tasks.estimator import Generator as Generator
+    from echoic.tasks.estimator import Summarizer as Summarizer
     from echoic.tasks.estimator import Tagger as Tagger
     from echoic.tasks.estimator import Translator as Translator
     from echoic.tasks.estimator import load as load
@@ -24,13 +25,25 @@ _HOME = {
     "Classifier": "echoic.tasks.estimator",
     "Forecaster": "echoic.tasks.estimator",
     "Generator": "echoic.tasks.estimator",
+    "Summarizer": "echoic.tasks.estimator",
     "Tagger": "echoic.tasks.estimator",
     "Translator": "echoic.tasks.estimator",
     "load": "echoic.tasks.estimator",
     "convert": "echoic.layers.convert",
 }
 
-__all__ = ["Classifier", "Forecaster", "Generator", "Tagger", "Translator", "__version__", "convert", "load", "nn"]
+__all__ = [
+    "Classifier",
+    "Forecaster",
+    "Generator",
+    "Summarizer",
+    "Tagger",
+    "Translator",
+    "__version__",
+    "convert",
+    "load",
+    "nn",
+]
 
 
 def __getattr__(name: str) -> Any:

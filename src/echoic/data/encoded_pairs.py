@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,11 @@ class EncodedPairs:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def take(self, numbers: Sequence[int]) -> EncodedPairs:
+        """The pairs with these numbers, in this order."""
+        sources, targets = ([side[i] for i in numbers] for side in (self.sources, self.targets))
+        return EncodedPairs(self.pairs.take(numbers), sources, targets)
 
     def batches(self, batch_size: int, max_tokens: int, seed: int, shuffle: bool) -> LengthBuckets:
         """Batches of at most ``batch_size`` pairs and about ``max_tokens`` symbols of the longer side, END included."""

@@ -4,14 +4,16 @@ of them is taken from the text word for word."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from echoic.insight.report import Section
+from echoic.insight.translation_sections import Looked, attention_section
 from echoic.metrics.summaries import rouge, words
 
 EACH = 5  # examples of a kind
+DRAWN = 40  # symbols of a text in a figure of the attention
 LONG, SHORT = 400, 200  # characters of a source and of a summary that are shown
 
 
@@ -31,9 +33,28 @@ class Summarised:
     rows: Sequence[int]
 
 
-def summary_sections(written: Summarised) -> list[Section]:
-    """The sections of a report."""
-    return [_examples(written), _lengths(written)] if written.outputs else []
+def shown_numbers(written: Summarised, rows: Sequence[int] = ()) -> list[int]:
+    """Numbers of the examples to show: those of the rows asked for, else the best, middling and worst by ROUGE-1."""
+    if rows:
+        place = {row: number for number, row in enumerate(written.rows)}
+        return [place[row] for row in rows if row in place]
+    pairs = zip(written.outputs, written.references, strict=True)
+    order = np.argsort([-_score(output, references) for output, references in pairs], kind="stable").tolist()
+    middle = max(0, len(order) // 2 - EACH // 2)
+    return list(dict.fromkeys([*order[:EACH], *order[middle : middle + EACH], *order[-EACH:]]))
+
+
+def summary_sections(written: Summarised, shown: Sequence[int], looked: Sequence[Looked] = ()) -> list[Section]:
+    """The sections of a report.
+
+    Args:
+        shown: numbers of the examples that are shown.
+        looked: where the model looked when it wrote some of them.
+    """
+    if not written.outputs:
+        return []
+    sections = [_examples(written, shown), _lengths(written)]
+    return [*sections, attention_section([_narrowed(one) for one in looked])] if looked else sections
 
 
 def novel_share(source: str, summary: str) -> float:
@@ -42,31 +63,22 @@ def novel_share(source: str, summary: str) -> float:
     return sum(word not in known for word in said) / max(1, len(said))
 
 
-def _examples(written: Summarised) -> Section:
-    pairs = zip(written.outputs, written.references, strict=True)
-    scores = np.array([rouge([output], [references])["rouge_1"] for output, references in pairs])
-    order = np.argsort(-scores, kind="stable")
-    middle = max(0, len(order) // 2 - EACH // 2)
-    kinds = {"best": order[:EACH], "middling": order[middle : middle + EACH], "worst": order[-EACH:]}
-    shown: dict[int, str] = {}
-    for kind, numbers in kinds.items():
-        for number in numbers.tolist():
-            shown.setdefault(number, kind)
+def _examples(written: Summarised, shown: Sequence[int]) -> Section:
     rows = [
         [
-            f"{kind}, row {written.rows[i]}",
+            str(written.rows[i]),
             _cut(written.sources[i], LONG),
             " | ".join(_cut(reference, SHORT) for reference in written.references[i]),
             _cut(written.outputs[i], SHORT),
-            f"{scores[i]:.0f}",
+            f"{_score(written.outputs[i], written.references[i]):.0f}",
         ]
-        for i, kind in shown.items()
+        for i in shown
     ]
     text = (
         "ROUGE-1 counts the words that a summary shares with the one of a person, 0 to 100. It sees words and no "
         "meaning: a good summary in other words scores low, so read some."
     )
-    return Section("Summaries", [text], [("", ["", "text", "of a person", "written", "ROUGE-1"], rows)])
+    return Section("Summaries", [text], [("", ["row", "text", "of a person", "written", "ROUGE-1"], rows)])
 
 
 def _lengths(written: Summarised) -> Section:
@@ -91,6 +103,19 @@ def _figures(sources: Sequence[str], summaries: Sequence[str]) -> list[str]:
     lengths = [len(words(summary)) for summary in summaries]
     novel = np.mean([novel_share(source, summary) for source, summary in zip(sources, summaries, strict=True)])
     return [str(min(lengths)), f"{np.median(lengths):g}", str(max(lengths)), f"{100 * novel:.0f} %"]
+
+
+def _narrowed(looked: Looked) -> Looked:
+    """The symbols of the text that were looked at most, in their order: a text is too long to be drawn whole."""
+    weights = np.asarray(looked.attention, float)
+    if weights.shape[1] <= DRAWN or not len(weights):
+        return looked
+    most = np.sort(np.argsort(-weights.max(axis=0), kind="stable")[:DRAWN])
+    return replace(looked, source=[looked.source[i] for i in most.tolist()], attention=weights[:, most])
+
+
+def _score(output: str, references: Sequence[str]) -> float:
+    return rouge([output], [references])["rouge_1"]
 
 
 def _repeats(summary: str) -> bool:

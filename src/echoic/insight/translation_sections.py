@@ -66,7 +66,7 @@ def translation_sections(translated: Translated, looked: Sequence[Looked], shown
     """The sections of a report."""
     sections = [_examples(translated, shown)]
     if looked:
-        sections.append(_attention(looked))
+        sections.append(attention_section(looked))
     return sections
 
 
@@ -84,7 +84,8 @@ def _examples(translated: Translated, shown: Sequence[int]) -> Section:
     return Section("Translations", text, [("", ["row", "source", "output", "reference", "chrF"], rows)])
 
 
-def _attention(looked: Sequence[Looked]) -> Section:
+def attention_section(looked: Sequence[Looked]) -> Section:
+    """Where the model looked while it wrote, a figure for each text."""
     text = (
         "Each row of a figure is a symbol that was written, each column one of the source; the darker a square, the "
         "more the model looked there while it wrote. Name other rows with --set show_rows=N,N."

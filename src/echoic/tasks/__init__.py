@@ -7,6 +7,7 @@ from echoic.tasks.base import Task
 from echoic.tasks.classify import Classify
 from echoic.tasks.forecast import Forecast
 from echoic.tasks.generate import Generate
+from echoic.tasks.summarize import Summarize
 from echoic.tasks.tag import Tag
 from echoic.tasks.translate import Translate
 
@@ -16,6 +17,7 @@ REGISTERED: tuple[type[Task], ...] = (
     Classify,
     Tag,
     Translate,
+    Summarize,
 )
 
 

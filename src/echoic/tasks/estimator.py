@@ -163,8 +163,14 @@ class Translator(Estimator):
     kind = task_named("translate")
 
 
+class Summarizer(Estimator):
+    """A short text for each long one."""
+
+    kind = task_named("summarize")
+
+
 ESTIMATORS: dict[str, type[Estimator]] = {
-    e.kind.name: e for e in (Forecaster, Generator, Classifier, Tagger, Translator)
+    e.kind.name: e for e in (Forecaster, Generator, Classifier, Tagger, Translator, Summarizer)
 }
 
 

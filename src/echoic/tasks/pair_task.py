@@ -15,6 +15,7 @@ from echoic.data.pair_checks import check_lengths, check_overlap, pair_parts, us
 from echoic.data.pair_text import PairText
 from echoic.data.pairs import PairColumns, Pairs, read_pairs, target_beside
 from echoic.errors import DataError
+from echoic.insight.translation_sections import Looked
 from echoic.models.pair_models import build_pair_model
 from echoic.models.pair_settings import PairSettings, PairSizes
 from echoic.models.search import Beam, Hypothesis, search_texts
@@ -200,6 +201,18 @@ class PairTask(Task[EncodedPairs]):
     def texts(self, hypotheses: Sequence[list[Hypothesis]]) -> list[str]:
         """The best text of each source."""
         return [self.preprocessing.text.decode(found[0].tokens) if found else "" for found in hypotheses]
+
+    def looked(self, model: nn.Module, part: EncodedPairs, numbers: Sequence[int]) -> list[Looked]:
+        """Where the model looks when it writes for the sources with these numbers."""
+        chosen, text = part.take(numbers), self.preprocessing.text
+        return [
+            Looked(row, [*text.pieces(source, source=True), "end"], text.pieces(best[0].tokens, source=False),
+                   best[0].attention)
+            for row, source, best in zip(
+                chosen.pairs.rows, chosen.sources, self.write(model, chosen, attention=True), strict=True
+            )
+            if best and best[0].attention is not None
+        ]  # fmt: skip
 
     def predict(self, model: nn.Module, source: Any) -> pl.DataFrame:
         """The source's columns with what was written and its score; with ``n_best`` the others in columns of their own.

@@ -8,7 +8,7 @@ from torch import nn
 
 from echoic.data.encoded_pairs import EncodedPairs
 from echoic.insight.report import Section
-from echoic.insight.translation_sections import Looked, Translated, shown_numbers, translation_sections
+from echoic.insight.translation_sections import Translated, shown_numbers, translation_sections
 from echoic.metrics.translation import translation_scores
 from echoic.tasks.base import Evaluation, Metrics, Splits
 from echoic.tasks.pair_task import PairTask
@@ -41,18 +41,4 @@ class Translate(PairTask):
         """Translations from best to worst, and where the model looked."""
         written, part = cast(tuple[Translated, EncodedPairs], evaluation.details)
         shown = shown_numbers(written, self.settings.data.show_rows)
-        chosen = EncodedPairs(
-            part.pairs.take(shown), [part.sources[i] for i in shown], [part.targets[i] for i in shown]
-        )
-        text = self.preprocessing.text
-        looked = [
-            Looked(
-                row, [*text.pieces(source, source=True), "end"], [*text.pieces(best[0].tokens, source=False)],
-                best[0].attention,
-            )
-            for row, source, best in zip(
-                chosen.pairs.rows, chosen.sources, self.write(model, chosen, attention=True), strict=True
-            )
-            if best and best[0].attention is not None
-        ]  # fmt: skip
-        return translation_sections(written, looked, shown)
+        return translation_sections(written, self.looked(model, part, shown), shown)
