@@ -60,6 +60,10 @@ class ModelError(UserError):
     """A model file that does not hold what its format promises."""
 
 
+class ProgramError(UserError, ValueError):
+    """A program of a step that is malformed."""
+
+
 class BackendError(UserError, ValueError):
     """An explicitly chosen backend that cannot run this cell or call."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from echoic import notices
 from echoic.cells import Cell
 from echoic.engine.call import Backend, Call
+from echoic.engine.native import Native
 from echoic.engine.reference import Reference
 from echoic.engine.scan import Scan
 from echoic.engine.torch_fused import TorchFused
 from echoic.errors import BackendError
 
 # Fastest first. The native engine will be a line here.
-BACKENDS: tuple[Backend, ...] = (TorchFused(), Scan(), Reference())
+BACKENDS: tuple[Backend, ...] = (TorchFused(), Native(), Scan(), Reference())
 NAMES = ("auto", *(backend.name for backend in BACKENDS))
 
 _said: set[str] = set()

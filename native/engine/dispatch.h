@@ -1,0 +1,14 @@
+// The instruction sets of this build, best first, and the one in use.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "../isa/kernels.h"
+
+namespace echoic {
+
+const std::vector<InstructionSet>& instruction_sets();  // those this processor has
+const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
+bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
+
+}  // namespace echoic

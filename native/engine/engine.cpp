@@ -1,0 +1,80 @@
+#include "engine.h"
+
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "dispatch.h"
+#include "executor.h"
+#include "plan.h"
+#include "team.h"
+
+struct echoic_plan {
+    echoic::Plan plan;
+};
+
+namespace {
+
+void say(char* message, size_t size, const char* what) {
+    if (message != nullptr && size > 0) std::snprintf(message, size, "%s", what);
+}
+
+constexpr const char* kNames[] = {
+#define X(name, arity) #name,
+    ECHOIC_POINTWISE(X)
+#undef X
+};
+
+}  // namespace
+
+extern "C" {
+
+int echoic_opcode(const char* name) {
+    for (int op = 0; op < echoic::op_count; ++op)
+        if (std::strcmp(name, kNames[op]) == 0) return op;
+    return -1;
+}
+
+const char* echoic_instruction_set(void) { return echoic::instruction_set().name; }
+int echoic_instruction_set_count(void) { return int(echoic::instruction_sets().size()); }
+const char* echoic_instruction_set_name(int index) {
+    const auto& sets = echoic::instruction_sets();
+    return index >= 0 && size_t(index) < sets.size() ? sets[size_t(index)].name : nullptr;
+}
+
+int echoic_choose_instruction_set(const char* name, char* message, size_t size) {
+    if (echoic::choose_instruction_set(name)) return 1;
+    say(message, size, "this processor or this build has no such instruction set");
+    return 0;
+}
+
+void echoic_use_openmp(void* gomp_parallel) { echoic::use_openmp(gomp_parallel); }
+
+echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type,
+                             char* message, size_t size) {
+    try {
+        return new echoic_plan{echoic::decode(code, count, constants, constant_count, type)};
+    } catch (const std::exception& error) {
+        say(message, size, error.what());
+        return nullptr;
+    }
+}
+
+void echoic_plan_free(echoic_plan* plan) { delete plan; }
+
+size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix) { return echoic::packed_bytes(plan->plan, matrix); }
+
+void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed) {
+    echoic::pack_matrix(plan->plan, matrix, *from, packed);
+}
+
+int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size) {
+    try {
+        echoic::execute(plan->plan, *run);
+        return 1;
+    } catch (const std::exception& error) {
+        say(message, size, error.what());
+        return 0;
+    }
+}
+}

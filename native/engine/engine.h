@@ -1,0 +1,94 @@
+/* The C interface of the engine: plain structs and functions, no Python, no torch.
+ *
+ * A plan is a step laid out in memory (see src/echoic/program/plan.py). A run executes it over packed sequences: the
+ * rows of a batch are sorted by length, longest first, so that the rows that take part in step s are the first
+ * active[s] ones, and the row of rank r lies at offsets[s] + r in every packed array.
+ *
+ * Every function that can fail returns NULL or 0 and writes a sentence to `message`.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct echoic_plan echoic_plan;
+typedef struct echoic_session echoic_session;
+
+enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1 };
+
+/* Where a port of the plan lies. */
+enum echoic_role {
+    ECHOIC_PACKED = 0,        /* rows at offsets[s] + rank of `data` */
+    ECHOIC_ENTERING = 1,      /* state `index` before the step */
+    ECHOIC_LEAVING = 2,       /* state `index` after the step */
+    ECHOIC_GRADIENT_IN = 3,   /* gradient of state `index` after the step */
+    ECHOIC_GRADIENT_OUT = 4,  /* gradient of state `index` before the step */
+};
+
+typedef struct {
+    int32_t role, index;
+    void* data;  /* of ECHOIC_PACKED: [rows, stride] */
+    int64_t stride;
+} echoic_port;
+
+/* A part of the state, in the order of ranks. */
+typedef struct {
+    int64_t width;
+    const void* initial; /* [batch, width] before the first step */
+    const void* fresh;   /* [batch, width] what a reset gives; may be NULL without resets */
+    void* kept;          /* [rows, stride] after each step; NULL: only the last one is held */
+    int64_t stride;
+    void* last;          /* [batch, width] after the last step of each row; may be NULL */
+} echoic_state;
+
+/* The gradient of a part of the state. */
+typedef struct {
+    int64_t width;
+    const void* last;    /* [batch, width] gradient of the state after each row's last step */
+    void* initial;       /* [batch, width] gradient of the state before the first step */
+    void* fresh;         /* [batch, width] is added to: gradient of what resets gave; may be NULL without resets */
+} echoic_gradient;
+
+/* A matrix [K, N] with any strides; or one packed before. */
+typedef struct {
+    const void* data;
+    int64_t row_stride, column_stride;
+    const void* packed;
+} echoic_matrix;
+
+typedef struct {
+    int64_t steps, batch, rows;
+    const int64_t* offsets;  /* [steps] */
+    const int64_t* active;   /* [steps], never growing */
+    const uint8_t* cleared;  /* [rows] 1 where the state is fresh before the step; or NULL */
+    int32_t backward;        /* from the last step to the first */
+    int32_t threads;
+    echoic_port* ports;      size_t port_count;
+    echoic_state* states;    size_t state_count;
+    echoic_gradient* gradients; size_t gradient_count;
+    const void** vectors;    size_t vector_count;
+    echoic_matrix* matrices; size_t matrix_count;
+} echoic_run;
+
+int echoic_opcode(const char* name);
+const char* echoic_instruction_set(void);
+int echoic_choose_instruction_set(const char* name, char* message, size_t size); /* "" for the best there is */
+int echoic_instruction_set_count(void);
+const char* echoic_instruction_set_name(int index);
+
+/* Run by these functions instead of own threads: GOMP_parallel of the OpenMP runtime that is loaded already. */
+void echoic_use_openmp(void* gomp_parallel);
+
+echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* constants, size_t constant_count,
+                             int type, char* message, size_t size);
+void echoic_plan_free(echoic_plan* plan);
+size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set */
+void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed);
+int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,142 @@
+#include "plan.h"
+
+#include <stdexcept>
+
+#include "../isa/kernels.h"
+
+namespace echoic {
+namespace {
+
+constexpr int64_t kMostWidth = int64_t(1) << 24, kMostItems = 1 << 16, kMostTiles = 4096;
+constexpr int kArity[op_count] = {
+#define X(name, arity) arity,
+    ECHOIC_POINTWISE(X)
+#undef X
+};
+
+class Reader {
+   public:
+    Reader(const int64_t* code, size_t count) : code_(code), left_(count) {}
+    int64_t number(int64_t low, int64_t high, const char* what) {
+        if (left_ == 0) throw std::invalid_argument(std::string("plan: it ends before ") + what);
+        const int64_t value = *code_++;
+        --left_;
+        if (value < low || value > high)
+            throw std::invalid_argument(std::string("plan: ") + what + ": found " + std::to_string(value) +
+                                        ", expected " + std::to_string(low) + " to " + std::to_string(high));
+        return value;
+    }
+    bool done() const { return left_ == 0; }
+
+   private:
+    const int64_t* code_;
+    size_t left_;
+};
+
+class Decoder {
+   public:
+    Decoder(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type)
+        : in_(code, count) {
+        if (type != 0 && type != 1) throw std::invalid_argument("plan: found an unknown type of numbers");
+        if (constant_count > size_t(kMostItems)) throw std::invalid_argument("plan: too many constants");
+        plan_.type = type;
+        plan_.constants.assign(constants, constants + constant_count);
+    }
+
+    Plan decode() {
+        const int64_t ports = in_.number(0, kMostItems, "number of ports");
+        plan_.outside = in_.number(0, ports, "number of ports given from outside");
+        for (int64_t i = 0; i < ports; ++i) plan_.ports.push_back(in_.number(1, kMostWidth, "width of a port"));
+        const int64_t vectors = in_.number(0, kMostItems, "number of vectors");
+        for (int64_t i = 0; i < vectors; ++i) plan_.vectors.push_back(in_.number(1, kMostWidth, "size of a vector"));
+        const int64_t matrices = in_.number(0, kMostItems, "number of matrices");
+        for (int64_t i = 0; i < matrices; ++i) {
+            plan_.matrix_rows.push_back(in_.number(1, kMostWidth, "rows of a matrix"));
+            plan_.matrix_columns.push_back(in_.number(1, kMostWidth, "columns of a matrix"));
+        }
+        const int64_t stages = in_.number(0, kMostItems, "number of stages");
+        for (int64_t i = 0; i < stages; ++i) stage();
+        if (!in_.done()) throw std::invalid_argument("plan: it goes on after its end");
+        return std::move(plan_);
+    }
+
+   private:
+    void stage() {
+        Stage stage;
+        stage.kind = Stage::Kind(in_.number(1, 3, "kind of a stage"));
+        if (stage.kind == Stage::pointwise) {
+            stage.width = in_.number(1, kMostWidth, "width of a stage");
+            stage.first = int64_t(plan_.micros.size());
+            stage.count = in_.number(1, kMostItems, "operations of a stage");
+            for (int64_t i = 0; i < stage.count; ++i) micro(stage.width);
+        } else if (stage.kind == Stage::matmul) {
+            stage.matrix = in_.number(0, int64_t(plan_.matrix_rows.size()) - 1, "number of a matrix");
+            const int64_t n = plan_.matrix_columns[size_t(stage.matrix)];
+            stage.source = place(plan_.matrix_rows[size_t(stage.matrix)], false);
+            stage.target = place(n, false);
+            stage.added = place(n, true);
+            stage.bias = in_.number(-1, int64_t(plan_.vectors.size()) - 1, "number of a vector");
+            if (stage.bias >= 0 && plan_.vectors[size_t(stage.bias)] < n)
+                throw std::invalid_argument("plan: a bias is shorter than its matmul");
+            ++plan_.operations;
+        } else {
+            stage.width = in_.number(1, kMostWidth, "width of a reduction");
+            stage.maximum = in_.number(0, 1, "kind of a reduction");
+            stage.source = place(stage.width, false);
+            stage.target = place(1, false);
+            ++plan_.operations;
+        }
+        plan_.stages.push_back(stage);
+    }
+
+    void micro(int64_t width) {
+        Micro micro{};
+        micro.op = in_.number(0, op_count - 1, "an operation");
+        micro.target = operand(width, false);
+        if (micro.target.space != Space::port && micro.target.space != Space::tile)
+            throw std::invalid_argument("plan: an operation writes where it cannot");
+        for (int i = 0; i < 3; ++i) {
+            const bool used = i < kArity[micro.op];
+            micro.operands[i] = operand(micro.op == op_broadcast ? 1 : width, true);
+            if (used != (micro.operands[i].space != Space::none))
+                throw std::invalid_argument("plan: an operation has too many or too few operands");
+        }
+        if (micro.op == op_broadcast && micro.operands[0].space == Space::tile)
+            throw std::invalid_argument("plan: a tile cannot be broadcast");
+        plan_.micros.push_back(micro);
+        ++plan_.operations;
+    }
+
+    Operand operand(int64_t width, bool optional) {
+        Operand found{};
+        found.space = Space(in_.number(optional ? 0 : 1, 4, "kind of an operand"));
+        const int64_t limits[] = {1, int64_t(plan_.ports.size()), kMostTiles, int64_t(plan_.vectors.size()),
+                                  int64_t(plan_.constants.size())};
+        found.index = in_.number(0, limits[size_t(found.space)] - 1, "number of an operand");
+        found.offset = in_.number(0, kMostWidth, "column of an operand");
+        int64_t room = kMostWidth * 2;
+        if (found.space == Space::port) room = plan_.ports[size_t(found.index)];
+        if (found.space == Space::vector) room = plan_.vectors[size_t(found.index)];
+        if (found.offset + width > room) throw std::invalid_argument("plan: an operand lies outside its memory");
+        if (found.space == Space::tile && found.index >= plan_.tiles) plan_.tiles = found.index + 1;
+        return found;
+    }
+
+    Operand place(int64_t width, bool optional) {
+        const Operand found = operand(width, optional);
+        if (found.space != Space::port && !(optional && found.space == Space::none))
+            throw std::invalid_argument("plan: expected a place in memory");
+        return found;
+    }
+
+    Reader in_;
+    Plan plan_;
+};
+
+}  // namespace
+
+Plan decode(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type) {
+    return Decoder(code, count, constants, constant_count, type).decode();
+}
+
+}  // namespace echoic

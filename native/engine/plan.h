@@ -1,0 +1,46 @@
+// A plan as the executor reads it. It is decoded from whole numbers and checked once: after that no operand of any
+// stage can lie outside its memory.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace echoic {
+
+enum class Space : int64_t { none = 0, port = 1, tile = 2, vector = 3, constant = 4 };
+
+struct Operand {
+    Space space;
+    int64_t index, offset;
+};
+
+struct Micro {
+    int64_t op;
+    Operand target, operands[3];
+};
+
+struct Stage {
+    enum Kind : int64_t { pointwise = 1, matmul = 2, reduce = 3 } kind;
+    int64_t width = 0;          // columns of a pointwise stage or of what is reduced
+    int64_t first = 0, count = 0;  // micros
+    int64_t matrix = 0, bias = -1, maximum = 0;
+    Operand source{}, target{}, added{};
+};
+
+struct Plan {
+    int type = 0;
+    std::vector<int64_t> ports;  // widths
+    int64_t outside = 0;         // ports given by the caller; the others are scratch
+    std::vector<int64_t> vectors;
+    std::vector<int64_t> matrix_rows, matrix_columns;
+    std::vector<double> constants;
+    std::vector<Stage> stages;
+    std::vector<Micro> micros;
+    int64_t tiles = 0;
+    int64_t operations = 0;
+};
+
+// Raises std::invalid_argument with a sentence.
+Plan decode(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type);
+
+}  // namespace echoic

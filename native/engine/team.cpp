@@ -1,0 +1,99 @@
+#include "team.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace echoic {
+namespace {
+
+struct Job {
+    void (*task)(void*, int);
+    void* context;
+    int count;
+    std::atomic<int> next{0};
+
+    void work() {
+        for (int i = next.fetch_add(1); i < count; i = next.fetch_add(1)) task(context, i);
+    }
+    static void enter(void* job) { static_cast<Job*>(job)->work(); }
+};
+
+using Gomp = void (*)(void (*)(void*), void*, unsigned, unsigned);
+std::atomic<Gomp> openmp{nullptr};
+
+// Threads of our own, which sleep between calls. One call at a time; another caller works alone meanwhile.
+class Pool {
+   public:
+    ~Pool() {
+        {
+            std::lock_guard lock(mutex_);
+            stop_ = true;
+        }
+        wake_.notify_all();
+        for (auto& thread : threads_) thread.join();
+    }
+
+    void run(Job& job) {
+        std::unique_lock turn(turn_, std::try_to_lock);
+        if (!turn.owns_lock()) return job.work();
+        {
+            std::lock_guard lock(mutex_);
+            while (int(threads_.size()) < job.count - 1) threads_.emplace_back([this] { serve(); });
+            job_ = &job;
+            ++number_;
+            busy_ = int(threads_.size());
+        }
+        wake_.notify_all();
+        job.work();
+        std::unique_lock lock(mutex_);
+        idle_.wait(lock, [this] { return busy_ == 0; });
+        job_ = nullptr;
+    }
+
+   private:
+    void serve() {
+        unsigned seen = 0;
+        {
+            std::lock_guard lock(mutex_);
+            seen = number_ - (job_ != nullptr ? 1 : 0);  // a thread made for a job takes part in it
+        }
+        for (;;) {
+            Job* job;
+            {
+                std::unique_lock lock(mutex_);
+                wake_.wait(lock, [&] { return stop_ || number_ != seen; });
+                if (stop_) return;
+                seen = number_;
+                job = job_;
+            }
+            if (job != nullptr) job->work();
+            std::lock_guard lock(mutex_);
+            if (--busy_ == 0) idle_.notify_one();
+        }
+    }
+
+    std::mutex turn_, mutex_;
+    std::condition_variable wake_, idle_;
+    std::vector<std::thread> threads_;
+    Job* job_ = nullptr;
+    unsigned number_ = 0;
+    int busy_ = 0;
+    bool stop_ = false;
+};
+
+}  // namespace
+
+void use_openmp(void* gomp_parallel) { openmp = reinterpret_cast<Gomp>(gomp_parallel); }
+
+void run_together(int count, void (*task)(void*, int), void* context) {
+    Job job{task, context, count};
+    if (count <= 1) return job.work();
+    if (const Gomp gomp = openmp) return gomp(Job::enter, &job, unsigned(count), 0);
+    static Pool pool;
+    pool.run(job);
+}
+
+}  // namespace echoic

@@ -1,0 +1,67 @@
+// What every instruction set provides: the same table of kernels, compiled several times.
+#pragma once
+#include <cstdint>
+
+namespace echoic {
+
+// name, number of operands; the order is the numbering.
+#define ECHOIC_POINTWISE(X) \
+    X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1) \
+    X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) \
+    X(add, 2) X(sub, 2) X(mul, 2) X(div, 2) X(maximum, 2) X(minimum, 2) X(lt, 2) X(le, 2) X(eq, 2) X(ne, 2) \
+    X(sigmoid_grad, 2) X(tanh_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1)
+
+enum Op : int {
+#define X(name, arity) op_##name,
+    ECHOIC_POINTWISE(X)
+#undef X
+    op_count
+};
+
+constexpr int64_t kTile = 256;     // numbers in a register of a pointwise stage
+constexpr int64_t kMaxLanes = 16;  // widest vector of float
+constexpr int kBlock = 6;          // rows of a register block of the matmul
+
+// target[r, c] = op(a[r, c], b[r, c], c[r, c]) for rows x columns; a stride of 0 repeats a row.
+template <class T>
+using Pointwise = void (*)(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b,
+                           int64_t b_stride, const T* c, int64_t c_stride, int64_t rows, int64_t columns);
+
+// target[r] = sum or maximum of source[r, 0 .. columns).
+template <class T>
+using Reduction = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
+                           int64_t columns);
+
+// target [M, N] = source [M, K] @ packed [K, N] + added [M, N] + bias [N]; added and bias may be null.
+template <class T>
+struct Product {
+    const T* source;
+    int64_t source_stride;
+    const T* packed;
+    T* target;
+    int64_t target_stride;
+    const T* added;
+    int64_t added_stride;
+    const T* bias;
+    int64_t m, k, n;
+    int64_t first_panel, last_panel;  // columns of the panels [first, last) alone
+};
+
+template <class T>
+struct Kernels {
+    int64_t panel;  // columns that are packed together
+    Pointwise<T> pointwise[op_count];
+    Reduction<T> sum, max;
+    void (*matmul)(const Product<T>&);
+    // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
+    void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
+};
+
+struct InstructionSet {
+    const char* name;
+    bool (*available)();
+    const Kernels<float>* float32;
+    const Kernels<double>* float64;
+};
+
+}  // namespace echoic

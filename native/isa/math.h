@@ -1,0 +1,171 @@
+// exp, log and what is made of them: float32 by polynomials, within 4 ulp over the whole range, infinities and NaN
+// included; float64, which serves gradient checks, by the C library.
+#pragma once
+#include "vector.h"
+
+namespace {
+
+ALWAYS VecFloat power_of_two(VecInt n) {  // for -126 <= n <= 127
+    VecInt bits = (n + 127) << 23;
+    VecFloat v;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; gives e^r - 1. The constants of Cody and Waite; the polynomial is Cephes'.
+ALWAYS VecFloat reduced_expm1(VecFloat x, VecFloat& n) {
+    const VecFloat shifted = x * 1.44269504088896341f + 12582912.0f;
+    n = shifted - 12582912.0f;
+    VecFloat r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    VecFloat p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * (r * r) + r;
+}
+
+ALWAYS VecFloat exp_of(VecFloat x) {
+    VecFloat bounded = x > 89.0f ? same(89.0f) : x;
+    bounded = bounded < -104.0f ? same(-104.0f) : bounded;
+    VecFloat n;
+    const VecFloat grown = reduced_expm1(bounded, n) + 1.0f;
+    const VecFloat safe = x == x ? n : VecFloat{};  // a NaN has no whole number
+    const VecInt whole = __builtin_convertvector(safe, VecInt), half = whole >> 1;
+    return grown * power_of_two(half) * power_of_two(whole - half);  // in two steps for the smallest numbers
+}
+
+ALWAYS VecFloat expm1_of(VecFloat x) {
+    VecFloat bounded = x > 89.0f ? same(89.0f) : x;
+    bounded = bounded < -20.0f ? same(-20.0f) : bounded;
+    VecFloat n;
+    const VecFloat part = reduced_expm1(bounded, n);
+    const VecFloat safe = x == x ? n : VecFloat{};
+    const VecFloat scale = power_of_two(__builtin_convertvector(safe, VecInt) - 1);
+    return (scale * part + (scale - 0.5f)) * 2.0f;
+}
+
+ALWAYS VecFloat abs_of(VecFloat x) {
+    VecInt bits;
+    __builtin_memcpy(&bits, &x, sizeof x);
+    bits &= 0x7fffffff;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+ALWAYS VecFloat with_sign(VecFloat magnitude, VecFloat sign) {
+    VecInt m, s;
+    __builtin_memcpy(&m, &magnitude, sizeof m);
+    __builtin_memcpy(&s, &sign, sizeof s);
+    m = (m & 0x7fffffff) | (s & int32_t(0x80000000));
+    __builtin_memcpy(&magnitude, &m, sizeof m);
+    return magnitude;
+}
+
+ALWAYS VecFloat tanh_of(VecFloat x) {
+    VecFloat magnitude = abs_of(x);
+    magnitude = magnitude > 10.0f ? same(10.0f) : magnitude;
+    VecFloat n;
+    const VecFloat part = reduced_expm1(magnitude + magnitude, n);
+    const VecFloat safe = x == x ? n : VecFloat{};
+    const VecFloat scale = power_of_two(__builtin_convertvector(safe, VecInt));
+    const VecFloat grown = scale * part + (scale - 1.0f);
+    return with_sign(grown / (grown + 2.0f), x);
+}
+
+ALWAYS VecFloat sigmoid_of(VecFloat x) {
+    const VecFloat z = exp_of(-abs_of(x));
+    const VecFloat top = x < 0.0f ? z : same(1.0f);
+    return top / (1.0f + z);
+}
+
+// Natural logarithm (Cephes' polynomial).
+ALWAYS VecFloat log_of(VecFloat x) {
+    const VecInt tiny = x < 1.17549435e-38f;
+    const VecFloat scaled = tiny ? x * 8388608.0f : x;
+    VecInt bits;
+    __builtin_memcpy(&bits, &scaled, sizeof bits);
+    VecInt exponent = ((bits >> 23) & 0xff) - 126;
+    bits = (bits & 0x007fffff) | 0x3f000000;
+    VecFloat m;
+    __builtin_memcpy(&m, &bits, sizeof m);  // in [0.5, 1)
+    const VecInt low = m < 0.707106781186547524f;
+    exponent += low;  // a true lane is -1
+    m = low ? m + m : m;
+    m -= 1.0f;
+    exponent -= tiny & 23;
+    const VecFloat e = __builtin_convertvector(exponent, VecFloat), z = m * m;
+    VecFloat p = m * 7.0376836292e-2f - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    VecFloat y = p * m * z;
+    y += e * -2.12194440e-4f;
+    y -= 0.5f * z;
+    VecFloat result = m + y;
+    result += e * 0.693359375f;
+    result = x == __builtin_inff() ? x : result;
+    result = x == 0.0f ? same(-__builtin_inff()) : result;
+    return x < 0.0f ? same(__builtin_nanf("")) : (x == x ? result : x);
+}
+
+ALWAYS VecFloat log1p_of(VecFloat x) {
+    const VecFloat u = 1.0f + x;
+    const VecFloat l = log_of(u);
+    VecFloat result = l * (x / (u - 1.0f));
+    result = u == 1.0f ? x : result;
+    result = x == __builtin_inff() ? x : result;
+    return u == 0.0f ? same(-__builtin_inff()) : result;
+}
+
+ALWAYS VecFloat softplus_of(VecFloat x) {
+    const VecFloat z = log1p_of(exp_of(-abs_of(x)));
+    return (x < 0.0f ? VecFloat{} : x) + z;
+}
+
+ALWAYS VecFloat floor_of(VecFloat x) {
+    const VecInt small = abs_of(x) < 8388608.0f;
+    const VecFloat safe = small ? x : VecFloat{};
+    VecFloat whole = __builtin_convertvector(__builtin_convertvector(safe, VecInt), VecFloat);
+    whole = whole > safe ? whole - 1.0f : whole;
+    return small ? with_sign(abs_of(whole), x < 0.0f ? same(-1.0f) : x) : x;
+}
+
+ALWAYS VecFloat sqrt_of(VecFloat x) {
+    return each<float>(x, [](float v) { return __builtin_sqrtf(v); });
+}
+ALWAYS VecFloat sin_of(VecFloat x) {
+    return each<float>(x, [](float v) { return __builtin_sinf(v); });
+}
+ALWAYS VecFloat cos_of(VecFloat x) {
+    return each<float>(x, [](float v) { return __builtin_cosf(v); });
+}
+
+#define ECHOIC_BY_LIBRARY(name, function) \
+    ALWAYS VecDouble name(VecDouble x) { \
+        return each<double>(x, [](double v) { return function(v); }); \
+    }
+ECHOIC_BY_LIBRARY(exp_of, __builtin_exp)
+ECHOIC_BY_LIBRARY(expm1_of, __builtin_expm1)
+ECHOIC_BY_LIBRARY(log_of, __builtin_log)
+ECHOIC_BY_LIBRARY(log1p_of, __builtin_log1p)
+ECHOIC_BY_LIBRARY(tanh_of, __builtin_tanh)
+ECHOIC_BY_LIBRARY(floor_of, __builtin_floor)
+ECHOIC_BY_LIBRARY(sqrt_of, __builtin_sqrt)
+ECHOIC_BY_LIBRARY(sin_of, __builtin_sin)
+ECHOIC_BY_LIBRARY(cos_of, __builtin_cos)
+ECHOIC_BY_LIBRARY(abs_of, __builtin_fabs)
+#undef ECHOIC_BY_LIBRARY
+
+ALWAYS VecDouble sigmoid_of(VecDouble x) {
+    const VecDouble z = exp_of(-abs_of(x));
+    return (x < 0.0 ? z : same(1.0)) / (1.0 + z);
+}
+ALWAYS VecDouble softplus_of(VecDouble x) { return (x < 0.0 ? VecDouble{} : x) + log1p_of(exp_of(-abs_of(x))); }
+
+}  // namespace

@@ -1,0 +1,119 @@
+// Products with a matrix that was packed before: blocks of up to 6 rows by a few panels of two vectors, held in
+// registers over the whole of K.
+#pragma once
+#include "kernels.h"
+#include "vector.h"
+
+namespace {
+
+using namespace echoic;
+
+#if ECHOIC_VECTOR_BYTES == 64
+constexpr int kAccumulators = 24;
+#else
+constexpr int kAccumulators = 12;
+#endif
+
+template <class T>
+constexpr int64_t kPanel = 2 * kLanes<T>;
+
+constexpr int panels_at_once(int rows) {
+    int panels = 1;
+    while (panels * 2 * rows * 2 <= kAccumulators) panels *= 2;
+    return panels;
+}
+
+template <class T, int kRows, int kPanels>
+void block(const Product<T>& p, int64_t row, int64_t panel) {
+    constexpr int lanes = kLanes<T>;
+    constexpr int64_t width = kPanel<T>;
+    Vec<T> sums[kRows][kPanels * 2] = {};
+    const T* x = p.source + row * p.source_stride;
+    const T* w = p.packed + panel * p.k * width;
+    const int64_t next_panel = p.k * width;
+    for (int64_t k = 0; k < p.k; ++k) {
+        Vec<T> weights[kPanels * 2];
+#pragma GCC unroll 16
+        for (int j = 0; j < kPanels; ++j) {
+            weights[2 * j] = load(w + j * next_panel + k * width);
+            weights[2 * j + 1] = load(w + j * next_panel + k * width + lanes);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kRows; ++i) {
+            const Vec<T> value = same(x[i * p.source_stride + k]);
+#pragma GCC unroll 16
+            for (int j = 0; j < 2 * kPanels; ++j) sums[i][j] += value * weights[j];
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+        T* to = p.target + (row + i) * p.target_stride;
+        const T* added = p.added ? p.added + (row + i) * p.added_stride : nullptr;
+#pragma GCC unroll 16
+        for (int j = 0; j < 2 * kPanels; ++j) {
+            const int64_t column = panel * width + j * lanes, rest = p.n - column;
+            Vec<T> sum = sums[i][j];
+            if (rest >= lanes) {
+                if (added) sum += load(added + column);
+                if (p.bias) sum += load(p.bias + column);
+                store<T>(to + column, sum);
+            } else if (rest > 0) {
+                if (added) sum += load_some(added + column, rest);
+                if (p.bias) sum += load_some(p.bias + column, rest);
+                store_some<T>(to + column, sum, rest);
+            }
+        }
+    }
+}
+
+template <class T, int kRows, int kPanels>
+int64_t panels(const Product<T>& p, int64_t row, int64_t panel) {
+    for (; panel + kPanels <= p.last_panel; panel += kPanels) block<T, kRows, kPanels>(p, row, panel);
+    if constexpr (kPanels > 1) panel = panels<T, kRows, kPanels / 2>(p, row, panel);
+    return panel;
+}
+
+// All rows by the panels [first, last) of a group small enough to stay in the nearest cache.
+template <class T, int kRows>
+void rows_by_panels(const Product<T>& p, int64_t row) {
+    panels<T, kRows, panels_at_once(kRows)>(p, row, p.first_panel);
+}
+
+template <class T>
+void matmul(const Product<T>& whole) {
+    using Run = void (*)(const Product<T>&, int64_t);
+    static constexpr Run run[kBlock + 1] = {nullptr, rows_by_panels<T, 1>, rows_by_panels<T, 2>, rows_by_panels<T, 3>,
+                                            rows_by_panels<T, 4>, rows_by_panels<T, 5>, rows_by_panels<T, 6>};
+    const int64_t blocks = (whole.m + kBlock - 1) / kBlock;
+    Product<T> p = whole;
+    const int64_t group = blocks > 1 ? panels_at_once(kBlock) : whole.last_panel - whole.first_panel;
+    for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
+        p.first_panel = panel;
+        p.last_panel = panel + group < whole.last_panel ? panel + group : whole.last_panel;
+        for (int64_t b = 0; b < blocks; ++b) {
+            const int64_t begin = whole.m * b / blocks, end = whole.m * (b + 1) / blocks;
+            run[end - begin](p, begin);
+        }
+    }
+}
+
+template <class T>
+void pack(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed) {
+    constexpr int64_t width = kPanel<T>;
+    for (int64_t first = 0; first < n; first += width) {
+        const int64_t columns = n - first < width ? n - first : width;
+        if (row_stride == 1 && columns == width) {  // a transposed matrix: read along its rows
+            for (int64_t c = 0; c < width; ++c) {
+                const T* from = source + (first + c) * column_stride;
+                for (int64_t i = 0; i < k; ++i) packed[i * width + c] = from[i];
+            }
+        } else {
+            for (int64_t i = 0; i < k; ++i)
+                for (int64_t c = 0; c < width; ++c)
+                    packed[i * width + c] = c < columns ? source[i * row_stride + (first + c) * column_stride] : T(0);
+        }
+        packed += k * width;
+    }
+}
+
+}  // namespace

@@ -1,0 +1,127 @@
+// Pointwise operations over tiles, and reductions over the columns of a row.
+#pragma once
+#include "kernels.h"
+#include "math.h"
+
+namespace {
+
+using namespace echoic;
+
+#define UNARY(name, expression) \
+    struct do_##name { \
+        template <class T> \
+        static ALWAYS Vec<T> apply(Vec<T> a, Vec<T>, Vec<T>) { \
+            return expression; \
+        } \
+    };
+#define BINARY(name, expression) \
+    struct do_##name { \
+        template <class T> \
+        static ALWAYS Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) { \
+            return expression; \
+        } \
+    };
+#define TERNARY(name, expression) \
+    struct do_##name { \
+        template <class T> \
+        static ALWAYS Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> c) { \
+            return expression; \
+        } \
+    };
+
+UNARY(copy, a)
+UNARY(neg, -a)
+UNARY(abs, abs_of(a))
+UNARY(sign, a > T(0) ? same(T(1)) : (a < T(0) ? same(T(-1)) : a))
+UNARY(floor, floor_of(a))
+UNARY(relu, a <= T(0) ? Vec<T>{} : a)
+UNARY(exp, exp_of(a))
+UNARY(expm1, expm1_of(a))
+UNARY(log, log_of(a))
+UNARY(log1p, log1p_of(a))
+UNARY(sqrt, sqrt_of(a))
+UNARY(rsqrt, T(1) / sqrt_of(a))
+UNARY(reciprocal, T(1) / a)
+UNARY(sin, sin_of(a))
+UNARY(cos, cos_of(a))
+UNARY(sigmoid, sigmoid_of(a))
+UNARY(tanh, tanh_of(a))
+UNARY(softplus, softplus_of(a))
+BINARY(add, a + b)
+BINARY(sub, a - b)
+BINARY(mul, a * b)
+BINARY(div, a / b)
+BINARY(maximum, (a > b) | (a != a) ? a : b)
+BINARY(minimum, (a < b) | (a != a) ? a : b)
+BINARY(lt, a < b ? same(T(1)) : Vec<T>{})
+BINARY(le, a <= b ? same(T(1)) : Vec<T>{})
+BINARY(eq, a == b ? same(T(1)) : Vec<T>{})
+BINARY(ne, a != b ? same(T(1)) : Vec<T>{})
+BINARY(sigmoid_grad, a * (b * (T(1) - b)))
+BINARY(tanh_grad, a * (T(1) - b * b))
+TERNARY(where, a != T(0) ? b : c)
+TERNARY(fma, a * b + c)
+
+template <class T, class F, int kArity>
+void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+               const T* c, int64_t c_stride, int64_t rows, int64_t columns) {
+    constexpr int lanes = kLanes<T>;
+    for (int64_t row = 0; row < rows; ++row) {
+        T* to = target + row * target_stride;
+        const T *x = a + row * a_stride, *y = nullptr, *z = nullptr;
+        if constexpr (kArity > 1) y = b + row * b_stride;
+        if constexpr (kArity > 2) z = c + row * c_stride;
+        int64_t i = 0;
+        for (; i + lanes <= columns; i += lanes) {
+            Vec<T> vy = {}, vz = {};
+            if constexpr (kArity > 1) vy = load(y + i);
+            if constexpr (kArity > 2) vz = load(z + i);
+            store<T>(to + i, F::template apply<T>(load(x + i), vy, vz));
+        }
+        if (const int64_t rest = columns - i) {
+            Vec<T> vy = {}, vz = {};
+            if constexpr (kArity > 1) vy = load_some(y + i, rest);
+            if constexpr (kArity > 2) vz = load_some(z + i, rest);
+            store_some<T>(to + i, F::template apply<T>(load_some(x + i, rest), vy, vz), rest);
+        }
+    }
+}
+
+// One column, or a number, to many.
+template <class T>
+void broadcast(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T*, int64_t, const T*, int64_t,
+               int64_t rows, int64_t columns) {
+    for (int64_t row = 0; row < rows; ++row) {
+        const T value = a[row * a_stride];
+        for (int64_t i = 0; i < columns; ++i) target[row * target_stride + i] = value;
+    }
+}
+
+template <class T>
+void reduce_sum(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
+                int64_t columns) {
+    constexpr int lanes = kLanes<T>;
+    for (int64_t row = 0; row < rows; ++row) {
+        const T* from = source + row * source_stride;
+        Vec<T> parts = {};
+        int64_t i = 0;
+        for (; i + lanes <= columns; i += lanes) parts += load(from + i);
+        T total = 0;
+        for (int lane = 0; lane < lanes; ++lane) total += parts[lane];
+        for (; i < columns; ++i) total += from[i];
+        target[row * target_stride] = total;
+    }
+}
+
+template <class T>
+void reduce_max(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
+                int64_t columns) {
+    for (int64_t row = 0; row < rows; ++row) {
+        const T* from = source + row * source_stride;
+        T best = from[0];
+        for (int64_t i = 1; i < columns; ++i) best = (best > from[i]) | (best != best) ? best : from[i];
+        target[row * target_stride] = best;
+    }
+}
+
+}  // namespace

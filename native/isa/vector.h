@@ -1,0 +1,85 @@
+// Vectors of the width of the instruction set this file is compiled for. Everything is local to the translation
+// unit: code compiled for one instruction set must never be linked where another is expected.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#ifndef ECHOIC_VECTOR_BYTES
+#error "compile with -DECHOIC_VECTOR_BYTES=4, 8, 16, 32 or 64"
+#endif
+
+namespace {
+
+template <class T>
+struct Types;
+template <>
+struct Types<float> {
+    using Whole = int32_t;
+};
+template <>
+struct Types<double> {
+    using Whole = int64_t;
+};
+
+constexpr int vector_bytes(int size) { return ECHOIC_VECTOR_BYTES < size ? size : ECHOIC_VECTOR_BYTES; }
+
+template <class T>
+constexpr int kLanes = vector_bytes(sizeof(T)) / int(sizeof(T));
+
+typedef float VecFloat __attribute__((vector_size(vector_bytes(4))));
+typedef double VecDouble __attribute__((vector_size(vector_bytes(8))));
+typedef int32_t VecInt __attribute__((vector_size(vector_bytes(4))));
+typedef int64_t VecLong __attribute__((vector_size(vector_bytes(8))));
+
+template <class T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+    using type = VecFloat;
+    using whole = VecInt;
+};
+template <>
+struct VecOf<double> {
+    using type = VecDouble;
+    using whole = VecLong;
+};
+template <class T>
+using Vec = typename VecOf<T>::type;
+template <class T>
+using Whole = typename VecOf<T>::whole;
+
+#define ALWAYS inline __attribute__((always_inline))
+
+template <class T>
+ALWAYS Vec<T> load(const T* from) {
+    Vec<T> v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+template <class T>
+ALWAYS void store(T* to, Vec<T> v) {
+    __builtin_memcpy(to, &v, sizeof v);
+}
+template <class T>
+ALWAYS Vec<T> load_some(const T* from, int64_t count) {
+    Vec<T> v = {};
+    __builtin_memcpy(&v, from, size_t(count) * sizeof(T));
+    return v;
+}
+template <class T>
+ALWAYS void store_some(T* to, Vec<T> v, int64_t count) {
+    __builtin_memcpy(to, &v, size_t(count) * sizeof(T));
+}
+template <class T>
+ALWAYS Vec<T> same(T x) {
+    return x - Vec<T>{};
+}
+// A function of one number on every lane: right, and slow.
+template <class T, class F>
+ALWAYS Vec<T> each(Vec<T> x, F f) {
+    Vec<T> y = {};
+    for (int i = 0; i < kLanes<T>; ++i) y[i] = f(x[i]);
+    return y;
+}
+
+}  // namespace

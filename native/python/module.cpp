@@ -1,0 +1,111 @@
+// The engine for Python. Addresses are whole numbers: the callers (engine/native.py, runtime) hold the arrays.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "../engine/engine.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+using Address = uintptr_t;
+using Port = std::tuple<int32_t, int32_t, Address, int64_t>;
+using State = std::tuple<int64_t, Address, Address, Address, int64_t, Address>;
+using Gradient = std::tuple<int64_t, Address, Address, Address>;
+using Matrix = std::tuple<Address, int64_t, int64_t, Address>;
+
+template <class T = void>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+class Plan {
+   public:
+    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, bool float64) {
+        char message[256] = "";
+        plan_ = echoic_plan_new(code.data(), code.size(), constants.data(), constants.size(), float64, message,
+                                sizeof message);
+        if (plan_ == nullptr) throw std::invalid_argument(message);
+    }
+    Plan(const Plan&) = delete;
+    ~Plan() { echoic_plan_free(plan_); }
+
+    void execute(std::tuple<int64_t, int64_t, int64_t> sizes, std::tuple<Address, Address, Address> steps, bool backward,
+                 int threads, const std::vector<Port>& ports, const std::vector<State>& states,
+                 const std::vector<Gradient>& gradients, const std::vector<Address>& vectors,
+                 const std::vector<Matrix>& matrices) const {
+        std::vector<echoic_port> port_array;
+        for (const auto& [role, index, data, stride] : ports) port_array.push_back({role, index, at(data), stride});
+        std::vector<echoic_state> state_array;
+        for (const auto& [width, initial, fresh, kept, stride, last] : states)
+            state_array.push_back({width, at(initial), at(fresh), at(kept), stride, at(last)});
+        std::vector<echoic_gradient> gradient_array;
+        for (const auto& [width, last, initial, fresh] : gradients)
+            gradient_array.push_back({width, at(last), at(initial), at(fresh)});
+        std::vector<const void*> vector_array;
+        for (Address vector : vectors) vector_array.push_back(at(vector));
+        std::vector<echoic_matrix> matrix_array;
+        for (const auto& [data, rows, columns, packed] : matrices)
+            matrix_array.push_back({at(data), rows, columns, at(packed)});
+        echoic_run run{};
+        std::tie(run.steps, run.batch, run.rows) = sizes;
+        run.offsets = at<const int64_t>(std::get<0>(steps));
+        run.active = at<const int64_t>(std::get<1>(steps));
+        run.cleared = at<const uint8_t>(std::get<2>(steps));
+        run.backward = backward;
+        run.threads = threads;
+        run.ports = port_array.data(), run.port_count = port_array.size();
+        run.states = state_array.data(), run.state_count = state_array.size();
+        run.gradients = gradient_array.data(), run.gradient_count = gradient_array.size();
+        run.vectors = vector_array.data(), run.vector_count = vector_array.size();
+        run.matrices = matrix_array.data(), run.matrix_count = matrix_array.size();
+        char message[256] = "";
+        int done;
+        {
+            nb::gil_scoped_release released;
+            done = echoic_execute(plan_, &run, message, sizeof message);
+        }
+        if (!done) throw std::invalid_argument(message);
+    }
+
+    size_t packed_bytes(size_t matrix) const { return echoic_packed_bytes(plan_, matrix); }
+
+    void pack(size_t matrix, Matrix from, Address packed) const {
+        const echoic_matrix source{at(std::get<0>(from)), std::get<1>(from), std::get<2>(from), nullptr};
+        echoic_pack(plan_, matrix, &source, at(packed));
+    }
+
+   private:
+    echoic_plan* plan_;
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // plans live as long as the process
+    m.doc() = "The native engine: executes programs of recurrent steps.";
+    nb::class_<Plan>(m, "Plan", "A step laid out for the engine; see echoic.program.plan.")
+        .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, bool>(), nb::arg("code"),
+             nb::arg("constants"), nb::arg("float64"))
+        .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
+             nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"))
+        .def("packed_bytes", &Plan::packed_bytes)
+        .def("pack", &Plan::pack);
+    m.def("opcode", [](const std::string& name) { return echoic_opcode(name.c_str()); });
+    m.def("instruction_set", [] { return std::string(echoic_instruction_set()); });
+    m.def("instruction_sets", [] {
+        std::vector<std::string> names;
+        for (int i = 0; i < echoic_instruction_set_count(); ++i) names.push_back(echoic_instruction_set_name(i));
+        return names;
+    });
+    m.def("choose_instruction_set", [](const std::string& name) {
+        char message[256] = "";
+        if (!echoic_choose_instruction_set(name.c_str(), message, sizeof message))
+            throw std::invalid_argument(name + ": " + message);
+    });
+    m.def("use_openmp", [](Address gomp_parallel) { echoic_use_openmp(at(gomp_parallel)); });
+}

@@ -1,0 +1,176 @@
+"""The programs of a cell laid out for the native engine, made once for all cells of one structure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from echoic.cells import Cell
+from echoic.engine.step_programs import StepPrograms, step_programs
+from echoic.engine.trace import Recording, TraceRefusal, record
+from echoic.program import Program
+from echoic.program.encode import encode
+from echoic.program.plan import Place, Plan, Pointwise, make_plan
+
+PACKED, ENTERING, LEAVING, GRADIENT_IN, GRADIENT_OUT = range(5)  # as in native/engine/engine.h
+
+
+class Port(NamedTuple):
+    """What the engine is given for a port: its role, and which state, gradient or array."""
+
+    role: int
+    index: int
+    name: str
+    width: int
+
+
+class Kernel(NamedTuple):
+    """A plan with the meaning of its ports."""
+
+    plan: Plan
+    ports: tuple[Port, ...]
+    native: Any
+
+    @property
+    def work(self) -> int:
+        """Multiplications for one row and step, roughly."""
+        products = sum(self.plan.matrix_sizes)
+        return products + sum(4 * s.width * len(s.micros) for s in self.plan.stages if isinstance(s, Pointwise))
+
+
+class Compiled:
+    """A cell's step for the native engine.
+
+    Args:
+        recording: the step.
+
+    Attributes:
+        key: stands for this object in the arguments of operators.
+        used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
+        aliased: the field of the state that is the output too, or None.
+    """
+
+    def __init__(self, recording: Recording, key: str) -> None:
+        self.recording, self.key = recording, key
+        self.fields = recording.fields
+        widths = recording.builder.widths
+        self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
+        self.projected_width, self.output_width = widths["projected"], widths[recording.forward["output"]]
+        output = recording.forward["output"]
+        same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
+        self.aliased = same[0] if same and output in recording.builder.by_name else None
+        self._kernels: dict[tuple[str, torch.dtype], Kernel] = {}
+
+    @cached_property
+    def programs(self) -> StepPrograms:
+        """Forward, inference, backward and recomputing programs."""
+        return step_programs(self.recording)
+
+    @cached_property
+    def kept(self) -> tuple[bool, ...]:
+        """For each field whether the backward needs it after every step."""
+        needed = {source.name for source in self.programs.backward.sources}
+        needed |= {name for names in self.programs.operands for name in names}
+        return tuple(f"state.{f}" in needed or f"new.{f}" in needed for f in self.fields)
+
+    @property
+    def saved_width(self) -> int:
+        """Columns of what the forward keeps for the backward, besides states."""
+        return sum(self.programs.saved.values())
+
+    def kernel(self, name: str, dtype: torch.dtype) -> Kernel:
+        """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers."""
+        key = (name, dtype)
+        if key not in self._kernels:
+            self._kernels[key] = self._lay_out(getattr(self.programs, name), dtype)
+        return self._kernels[key]
+
+    def _lay_out(self, program: Program, dtype: torch.dtype) -> Kernel:
+        from echoic import _native
+
+        ports: list[Port] = []
+        places: dict[Port, int] = {}
+
+        def place(port: Port, offset: int = 0) -> Place:
+            if port not in places:
+                places[port] = len(ports)
+                ports.append(port)
+            return Place(places[port], offset)
+
+        rows = [source for source in program.sources if source.kind == "row"]
+        sources = {s.name: place(*self._port(s.name, s.shape[0])) for s in rows}
+        results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
+        plan = make_plan(program, [port.width for port in ports], sources, results)
+        native = _native.Plan(encode(plan, program, _native.opcode), plan.constants, dtype == torch.float64)
+        return Kernel(plan, tuple(ports), native)
+
+    def _port(self, name: str, width: int, result: bool = False) -> tuple[Port, int]:
+        """Where a source or a result lies, and at which column."""
+        if name == "output" and self.aliased is not None:
+            name = f"state.{self.fields[self.aliased]}"
+        prefix, _, field = name.rpartition(".")
+        if prefix == "saved":
+            saved = list(self.programs.saved.items())
+            offset = sum(size for other, size in saved[: [n for n, _ in saved].index(name)])
+            return Port(PACKED, 0, "saved", self.saved_width), offset
+        if prefix in ("state", "new", "grad.state"):
+            roles = {"state": LEAVING if result else ENTERING, "new": LEAVING,
+                     "grad.state": GRADIENT_OUT if result else GRADIENT_IN}  # fmt: skip
+            return Port(roles[prefix], self.fields.index(field), "", width), 0
+        return Port(PACKED, 0, name, width), 0
+
+
+_by_structure: dict[Hashable, Compiled | str] = {}
+_by_key: dict[str, Compiled] = {}
+
+
+def compiled(cell: Cell) -> Compiled | str:
+    """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
+    structure = _structure(cell)
+    if structure not in _by_structure:
+        try:
+            key = f"{type(cell).__name__}-{len(_by_structure)}"
+            _by_structure[structure] = _by_key[key] = Compiled(record(cell), key)
+        except TraceRefusal as refusal:
+            _by_structure[structure] = str(refusal)
+    return _by_structure[structure]
+
+
+def compiled_by_key(key: str) -> Compiled:
+    """The object of a key made in this process."""
+    return _by_key[key]
+
+
+def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
+    """The parameters and buffers of a cell by name; of a parametrised one, what the parametrisation makes."""
+    found = []
+    for name in names:
+        *path, last = name.split(".")
+        module: Any = cell
+        for part in path:
+            module = getattr(module, part)
+        found.append(getattr(module, last))
+    return found
+
+
+def _structure(cell: Cell) -> Hashable:
+    """What the recording of a cell depends on: its class, its options, the sizes of its parameters, not their values."""
+    simple = []
+    for name, module in cell.named_modules():
+        if ".parametrizations" in f".{name}":
+            continue
+        options = tuple((k, v) for k, v in module.__dict__.items() if not k.startswith("_") and _is_simple(v))
+        odd = any(not k.startswith("_") and not _is_simple(v) for k, v in module.__dict__.items())
+        simple.append((name, type(module), options, id(cell) if odd else 0))
+    tensors = tuple((name, tuple(p.shape)) for name, p in [*cell.named_parameters(), *cell.named_buffers()])
+    return (tuple(simple), tensors)
+
+
+def _is_simple(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_simple(part) for part in value)
+    return value is None or isinstance(value, bool | int | float | str | type) or (callable(value) and not isinstance(value, torch.nn.Module))

@@ -1,0 +1,97 @@
+"""Where the rows of a batch lie in memory: one after the other without padding, longest first."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from echoic.engine.call import Call
+
+
+class Layout:
+    """The steps of a call in the order in which they are run, whichever direction time has.
+
+    A dense batch stays as it is, [T * B] rows. Where rows have lengths they are sorted, longest first, and step s of
+    every row, counted from the row's own first step (its last in reverse), lies beside step s of the others.
+
+    Args:
+        call: what is run.
+
+    Attributes:
+        steps: how many steps are run. rows: of all steps together, N. batch: B.
+        offsets, active: [steps] where a step's rows begin, and how many there are.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.total, self.batch = call.inputs.shape[:2]
+        self.reverse, self.lengths, self.reset = call.reverse, call.lengths, call.reset
+        if call.lengths is None:
+            self.steps, self.rows = self.total, self.total * self.batch
+            self.offsets = torch.arange(self.steps) * self.batch
+            if call.reverse:
+                self.offsets = self.offsets.flip(0)
+            self.active = torch.full((self.steps,), self.batch)
+        else:
+            ordered, self.order = call.lengths.sort(descending=True, stable=True)
+            self.steps = int(ordered[0])
+            self.active = (ordered.unsqueeze(0) > torch.arange(self.steps).unsqueeze(1)).sum(1)
+            self.offsets = torch.cat([self.active.new_zeros(1), self.active.cumsum(0)])[:-1]
+            self.rows = int(ordered.sum())
+            ranks = torch.arange(self.batch).expand(self.steps, -1)
+            taking_part = ranks < self.active.unsqueeze(1)
+            self.rank = ranks[taking_part]
+            step = torch.arange(self.steps).unsqueeze(1).expand(-1, self.batch)[taking_part]
+            time = ordered[self.rank] - 1 - step if call.reverse else step
+            self.index = time * self.batch + self.order[self.rank]
+            self.step_of_row = step
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the state before a step is that after the step before, in memory too."""
+        return self.lengths is None and self.reset is None
+
+    def pack(self, values: Tensor) -> Tensor:
+        """[T, B, F] to [N, F]."""
+        flat = values.reshape(self.total * self.batch, values.shape[2])
+        return flat if self.lengths is None else flat.index_select(0, self.index)
+
+    def unpack(self, values: Tensor) -> Tensor:
+        """[N, F] to [T, B, F], zero where a row has ended."""
+        if self.lengths is not None:
+            values = values.new_zeros(self.total * self.batch, values.shape[1]).index_copy(0, self.index, values)
+        return values.view(self.total, self.batch, values.shape[1])
+
+    def ranked(self, state: Tensor) -> Tensor:
+        """[B, W] in the order of ranks."""
+        return state if self.lengths is None else state.index_select(0, self.order)
+
+    def unranked(self, state: Tensor) -> Tensor:
+        """[B, W] in the order of the batch."""
+        if self.lengths is None:
+            return state
+        return torch.empty_like(state).index_copy(0, self.order, state)
+
+    @cached_property
+    def cleared(self) -> Tensor | None:
+        """[N] 1 where the state is fresh before the step. A reset parts two segments: run backwards, the state is
+        cleared before the last step of the earlier one."""
+        if self.reset is None:
+            return None
+        cleared = self.reset
+        if self.reverse:
+            cleared = torch.cat([cleared[1:], torch.zeros_like(cleared[:1])])
+        return self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
+
+
+def entering_index(offsets: Tensor, active: Tensor, batch: int, rows: int) -> Tensor:
+    """[N] where the state before each row's step stands among [first states (B); states after every step (N)]."""
+    index = torch.empty(rows, dtype=torch.int64)
+    if not len(offsets):
+        return index
+    steps = torch.repeat_interleave(torch.arange(len(offsets)), active)
+    rank = torch.arange(len(steps)) - torch.repeat_interleave(active.cumsum(0) - active, active)
+    before = torch.where(steps == 0, rank, batch + offsets[(steps - 1).clamp(min=0)] + rank)
+    index[offsets[steps] + rank] = before
+    return index

@@ -1,0 +1,329 @@
+"""The native engine's operators in PyTorch: a cell over packed sequences, and its gradient.
+
+They are registered through torch.library, with fake implementations and autograd, so that torch.compile, torch.export
+and opcheck see them as operators like any other. The gradient of the gradient is left to the reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from echoic.engine.compiled import PACKED, Compiled, Kernel, compiled_by_key
+from echoic.engine.layout import entering_index
+from echoic.engine.trace import Outer
+
+# Work for which a second thread is not worth its waking, in multiplications.
+_WORTH_A_THREAD = 400_000
+
+
+@torch.library.custom_op("echoic::run", mutates_args=())
+def run(
+    projected: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+    training: bool,
+) -> list[Tensor]:
+    """A cell over packed sequences.
+
+    Args:
+        projected: [N, P] projected inputs, packed.
+        states: [B, W] state before the first step, in the order of ranks, a tensor a field.
+        fresh: the state that a reset gives, likewise; empty without resets.
+        parameters: what the step uses.
+        offsets, active: [steps] where a step's rows begin and how many there are.
+        cleared: [N] 1 where a row's state is fresh before the step, or None.
+        key: of the compiled cell.
+        training: keep what the backward needs.
+
+    Returns:
+        Outputs [N, O]; the last state [B, W] of each field; then, in training, each field after every step [N, W] where
+        the backward needs it (else an empty tensor), and what else it needs, [N, S].
+    """
+    cell = compiled_by_key(key)
+    rows, dtype = projected.shape[0], projected.dtype
+    projected = projected.contiguous()
+    states = [state.contiguous() for state in states]
+    fresh = [part.contiguous() for part in fresh]
+    outputs = projected.new_empty(rows, cell.output_width)
+    last = [state.clone() for state in states]
+    kept = [
+        outputs if i == cell.aliased else projected.new_empty(rows if training and keep else 0, width)
+        for i, (keep, width) in enumerate(zip(cell.kept, cell.widths, strict=True))
+    ]
+    saved = projected.new_empty(rows if training else 0, cell.saved_width)
+    kernel = cell.kernel("forward" if training else "inference", dtype)
+    derived = cell.recording.prologue.forward(*parameters)
+    held = [
+        (state.shape[1], state.data_ptr(), _address(fresh, i), kept[i].data_ptr() if len(kept[i]) else 0,
+         kept[i].shape[1], last[i].data_ptr())
+        for i, state in enumerate(states)
+    ]  # fmt: skip
+    arrays = {"projected": projected, "output": outputs, "saved": saved}
+    _execute(cell, kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
+    if not training:
+        return [outputs, *last]
+    empty = [outputs.new_empty(0, width) if i == cell.aliased else kept[i] for i, width in enumerate(cell.widths)]
+    return [outputs, *last, *empty, saved]
+
+
+@run.register_fake
+def _(
+    projected: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+    training: bool,
+) -> list[Tensor]:
+    cell = compiled_by_key(key)
+    rows = projected.shape[0]
+    found = [projected.new_empty(rows, cell.output_width), *(torch.empty_like(state) for state in states)]
+    if training:
+        for i, (keep, width) in enumerate(zip(cell.kept, cell.widths, strict=True)):
+            found.append(projected.new_empty(rows if keep and i != cell.aliased else 0, width))
+        found.append(projected.new_empty(rows, cell.saved_width))
+    return found
+
+
+@torch.library.custom_op("echoic::run_backward", mutates_args=())
+def run_backward(
+    pull: Tensor,
+    pulls: Sequence[Tensor],
+    outputs: Tensor,
+    kept: Sequence[Tensor],
+    saved: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+) -> list[Tensor]:
+    """The gradients of ``run``: of the projected inputs, each first state, each fresh state, each trained parameter.
+
+    Args:
+        pull: [N, O] gradient of the outputs. pulls: [B, W] of each last state.
+        outputs, kept, saved: as ``run`` gave them; the others as ``run`` took them.
+    """
+    cell = compiled_by_key(key)
+    rows, dtype = pull.shape[0], pull.dtype
+    pull = pull.contiguous()
+    pulls = [part.contiguous() for part in pulls]
+    states = [state.contiguous() for state in states]
+    fresh = [part.contiguous() for part in fresh]
+    after = [outputs if i == cell.aliased else part for i, part in enumerate(kept)]
+    kernel = cell.kernel("backward", dtype)
+    arrays = {"grad.output": pull, "saved": saved}
+    for port in kernel.ports:
+        if port.role == PACKED and port.name not in arrays:
+            arrays[port.name] = pull.new_empty(rows, port.width)
+    first = [part.clone() for part in pulls]  # rows of no step hand their gradient through
+    freshened = [torch.zeros_like(part) for part in fresh]
+    held = [
+        (state.shape[1], state.data_ptr(), _address(fresh, i), after[i].data_ptr() if len(after[i]) else 0,
+         after[i].shape[1], 0)
+        for i, state in enumerate(states)
+    ]  # fmt: skip
+    gradients = [
+        (part.shape[1], part.data_ptr(), first[i].data_ptr(), _address(freshened, i)) for i, part in enumerate(pulls)
+    ]
+    derived = cell.recording.prologue.forward(*parameters)
+    timing = (offsets, active, cleared)
+    _execute(cell, kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
+    entering = _Entering(cell, states, fresh, after, timing)
+    sums = [
+        _outer(arrays[names[0]], names[1], arrays, entering) if isinstance(deferred, Outer) else arrays[names[0]].sum(0)
+        for deferred, names in zip(cell.recording.deferred, cell.programs.operands, strict=True)
+    ]
+    trained = cell.recording.epilogue.forward(*parameters, *sums)
+    return [arrays["grad.projected"], *first, *freshened, *(g.contiguous() for g in _own(trained, sums))]
+
+
+@run_backward.register_fake
+def _(
+    pull: Tensor,
+    pulls: Sequence[Tensor],
+    outputs: Tensor,
+    kept: Sequence[Tensor],
+    saved: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+) -> list[Tensor]:
+    cell = compiled_by_key(key)
+    found = [pull.new_empty(pull.shape[0], cell.projected_width), *(torch.empty_like(p) for p in pulls)]
+    found += [torch.empty_like(part) for part in fresh]
+    return found + [torch.empty_like(parameters[i]) for i in cell.recording.trained]
+
+
+def _own(trained: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
+    """An operator may not give one memory twice: two biases that are always added have one gradient."""
+    seen: set[int] = set()
+    found = []
+    for gradient in trained:
+        address = gradient.untyped_storage().data_ptr()
+        found.append(gradient.clone() if address in seen else gradient)
+        seen.add(address)
+    return found
+
+
+class _Entering:
+    """The state before every row's step as one matrix [N, W], made where it is needed."""
+
+    def __init__(
+        self, cell: Compiled, states: Sequence[Tensor], fresh: Sequence[Tensor], after: Sequence[Tensor], timing: Any
+    ) -> None:
+        self.cell, self.states, self.fresh, self.after, self.timing = cell, states, fresh, after, timing
+        self.made: dict[str, Tensor] = {}
+
+    def matrix(self, name: str) -> Tensor:
+        """The state of a field, ``state.hidden``."""
+        if name not in self.made:
+            offsets, active, cleared = self.timing
+            i = self.cell.fields.index(name.removeprefix("state."))
+            batch, rows = self.states[i].shape[0], self.after[i].shape[0]
+            index = entering_index(offsets, active, batch, rows)
+            entering = torch.cat([self.states[i], self.after[i]]).index_select(0, index)
+            if cleared is not None:
+                ranks = torch.empty(rows, dtype=torch.int64)
+                positions = torch.arange(rows)
+                steps = torch.repeat_interleave(torch.arange(len(offsets)), active)
+                begins = torch.repeat_interleave(active.cumsum(0) - active, active)
+                ranks[offsets[steps] + positions - begins] = positions - begins
+                chosen = cleared.bool().unsqueeze(1)
+                entering = torch.where(chosen, self.fresh[i].index_select(0, ranks), entering)
+            self.made[name] = entering
+        return self.made[name]
+
+    def shifted(self, name: str) -> tuple[Tensor, Tensor, bool] | None:
+        """First state, states after every step, and whether time runs backwards, of a dense batch without resets:
+        then the matrix need not be made."""
+        offsets, active, cleared = self.timing
+        i = self.cell.fields.index(name.removeprefix("state."))
+        batch, rows = self.states[i].shape[0], self.after[i].shape[0]
+        if cleared is not None or rows == 0 or rows != batch * len(active):
+            return None
+        return self.states[i], self.after[i], len(offsets) > 1 and bool(offsets[0] > offsets[1])
+
+
+def _outer(left: Tensor, right: str, arrays: dict[str, Tensor], entering: _Entering) -> Tensor:
+    """The sum over all rows of the outer products of two values."""
+    if not right.startswith("state."):
+        return left.t() @ arrays[right]
+    shifted = entering.shifted(right)
+    if shifted is None:
+        return left.t() @ entering.matrix(right)
+    first, after, backwards = shifted
+    batch = first.shape[0]
+    later, begin = (left[:-batch], left[-batch:]) if backwards else (left[batch:], left[:batch])
+    before = after[batch:] if backwards else after[:-batch]
+    return torch.addmm(begin.t() @ first, later.t(), before)
+
+
+def _address(tensors: Sequence[Tensor], index: int) -> int:
+    return tensors[index].data_ptr() if tensors else 0
+
+
+def _execute(
+    cell: Compiled,
+    kernel: Kernel,
+    sizes: tuple[int, int],
+    timing: tuple[Tensor, Tensor, Tensor | None],
+    arrays: dict[str, Tensor],
+    states: list[tuple[int, ...]],
+    gradients: list[tuple[int, ...]],
+    derived: Sequence[Tensor],
+    backward: bool = False,
+) -> None:
+    rows, batch = sizes
+    if rows == 0:
+        return
+    offsets, active, cleared = timing
+    by_name = dict(zip(cell.recording.derived, derived, strict=True))
+    vectors = [by_name[name].contiguous() for name in kernel.plan.vectors]
+    matrices = [by_name[name] for name in kernel.plan.matrices]
+    ports = [
+        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0)) if p.role == PACKED else (p.role, p.index, 0, 0)
+        for p in kernel.ports
+    ]
+    work = rows * (kernel.work + 1)
+    use_openmp_of_torch()
+    kernel.native.execute(
+        (len(active), batch, rows),
+        (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
+        backward,
+        max(1, min(torch.get_num_threads(), batch, int(work // _WORTH_A_THREAD))),
+        ports,
+        states,
+        gradients,
+        [vector.data_ptr() for vector in vectors],
+        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
+    )
+
+
+@cache
+def use_openmp_of_torch() -> bool:
+    """Let the engine work on the threads that torch has already; False where torch has no such runtime."""
+    from echoic import _native
+
+    maps = Path("/proc/self/maps")
+    loaded = maps.read_text().splitlines() if maps.is_file() else []
+    paths = sorted({line.split()[-1] for line in loaded if "libgomp" in line or "libomp" in line})
+    for path in paths:
+        entry = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
+        if entry is not None:
+            _native.use_openmp(ctypes.cast(entry, ctypes.c_void_p).value)
+            return True
+    return False
+
+
+def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
+    projected, states, fresh, parameters, offsets, active, cleared, key, training = inputs
+    cell = compiled_by_key(key)
+    fields = len(cell.fields)
+    ctx.key, ctx.fields, ctx.resets, ctx.training = key, fields, len(fresh), training
+    outputs, kept, saved = output[0], output[1 + fields : 1 + 2 * fields], output[-1]
+    ctx.save_for_backward(outputs, saved, *kept, *states, *fresh, offsets, active, cleared, *parameters)
+    ctx.set_materialize_grads(True)
+
+
+def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
+    outputs, saved, *rest = ctx.saved_tensors
+    fields = ctx.fields
+    kept, states = rest[:fields], rest[fields : 2 * fields]
+    fresh = rest[2 * fields : 2 * fields + ctx.resets]
+    offsets, active, cleared, *parameters = rest[2 * fields + ctx.resets :]
+    cell = compiled_by_key(ctx.key)
+    pull = grads[0] if grads[0] is not None else torch.zeros_like(outputs)
+    pulls = [g if g is not None else torch.zeros_like(s) for g, s in zip(grads[1 : 1 + fields], states, strict=True)]
+    found = run_backward(
+        pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, ctx.key
+    )
+    first, freshened = found[1 : 1 + fields], found[1 + fields : 1 + fields + ctx.resets]
+    trained: list[Tensor | None] = [None] * len(parameters)
+    for position, gradient in zip(cell.recording.trained, found[1 + fields + ctx.resets :], strict=True):
+        trained[position] = gradient
+    return found[0], first, freshened, trained, None, None, None, None, None
+
+
+run.register_autograd(_backward, setup_context=_setup_context)

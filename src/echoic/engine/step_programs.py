@@ -1,0 +1,162 @@
+"""The programs of a recorded step: forward with and without what the backward needs, and backward."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from echoic.engine.trace import ColumnSum, Outer, Recording
+from echoic.program import Operation, Program, Source
+from echoic.program.operations import REDUCTIONS
+
+# Cheaper to do again than to write and read.
+CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "minimum", "lt", "le", "eq", "ne",
+         "where", "fma", "slice", "concat", "broadcast"}  # fmt: skip
+
+
+class StepPrograms(NamedTuple):
+    """What runs a cell.
+
+    inference: ``output`` and ``state.*`` from ``projected`` and ``state.*``.
+    forward: the same and ``saved.*``.
+    backward: ``grad.projected``, ``grad.state.*`` and the operands of the deferred sums, from ``grad.*``, ``state.*``
+        (before the step), ``new.*`` (after it) and ``saved.*``.
+    recompute: the same from ``projected``, ``state.*`` and ``grad.*``.
+    operands: result names of the deferred sums' operands; ``state.*`` stands for itself, being kept anyway.
+    """
+
+    inference: Program
+    forward: Program
+    backward: Program
+    recompute: Program
+    saved: dict[str, int]
+    operands: tuple[tuple[str, ...], ...]
+
+
+def step_programs(recording: Recording) -> StepPrograms:
+    """Cut a recording in programs and choose what the forward keeps for the backward."""
+    builder = recording.builder
+    results = dict(recording.backward)
+    operands: list[tuple[str, ...]] = []
+    names = {value: name for name, value in results.items()}
+    for deferred in recording.deferred:
+        values = (deferred.left, deferred.right) if isinstance(deferred, Outer) else (deferred.value,)
+        for value in values:
+            if value not in names:
+                names[value] = value if value in {f"state.{f}" for f in recording.fields} else f"deferred.{len(names)}"
+            if not names[value].startswith("state."):
+                results[names[value]] = value
+        operands.append(tuple(names[value] for value in values))
+    saved = _chosen(recording, list(results.values()))
+    forward = dict(recording.forward)
+    kept = {f"saved.{i}": value for i, value in enumerate(saved)}
+    return StepPrograms(
+        inference=builder.program(forward),
+        forward=builder.program({**forward, **kept}),
+        backward=_with_sources(recording, results, kept),
+        recompute=builder.program(results),
+        saved={name: builder.widths[value] for name, value in kept.items()},
+        operands=tuple(operands),
+    )
+
+
+def _with_sources(recording: Recording, results: dict[str, str], kept: dict[str, str]) -> Program:
+    """The backward program, in which saved values and new states come from outside."""
+    outside = {value: name for name, value in _new_states(recording).items()} | {v: n for n, v in kept.items()}
+    outside = {value: name for value, name in outside.items() if value in recording.builder.by_name or name in kept}
+    widths = recording.builder.widths
+    sources = [Source(name, "row", (widths[value],)) for value, name in outside.items()]
+    operations = [
+        Operation(
+            o.name, o.kind, tuple(outside.get(x, x) if isinstance(x, str) else x for x in o.operands), o.attributes
+        )
+        for o in recording.builder.operations
+        if o.name not in outside
+    ]
+    renamed = {name: outside.get(value, value) for name, value in results.items()}
+    whole = Program((*recording.builder.sources, *sources), tuple(operations), tuple(renamed.items()))
+    return whole.keeping(list(renamed))
+
+
+def _new_states(recording: Recording) -> dict[str, str]:
+    """new.* to the value; the backward can read the states, which are kept anyway."""
+    found = {f"new.{f}": recording.forward[f"state.{f}"] for f in recording.fields}
+    return {name: value for name, value in found.items() if value in recording.builder.by_name}
+
+
+def _chosen(recording: Recording, results: list[str]) -> list[str]:
+    """The forward values that the backward needs and cannot cheaply make from others that it has."""
+    builder = recording.builder
+    made = builder.by_name
+    forward = _ancestors(list(recording.forward.values()), made)
+    tangents = {s.name for s in builder.sources if s.name.startswith("grad.")}
+    after: set[str] = set(tangents)  # values that depend on a gradient
+    for operation in builder.operations:
+        if any(o in after for o in operation.operands):
+            after.add(operation.name)
+    needed: list[str] = []
+    for operation in builder.operations:
+        if operation.name in after:
+            needed += [o for o in operation.operands if isinstance(o, str) and o not in after]
+    needed += [value for value in results if value not in after]
+    free = {f"state.{f}" for f in recording.fields} | set(_new_states(recording).values())
+    free |= {s.name for s in builder.sources if s.kind != "row"}
+    saved: dict[str, None] = {}
+
+    def keep_costly(value: str) -> None:
+        """Save what cannot be made again; go on to the operands of what can."""
+        if value in free or value in saved:
+            return
+        operation = made.get(value)
+        if operation is None or operation.kind == "matmul" or operation.kind in REDUCTIONS:
+            saved[value] = None
+        elif operation.kind not in CHEAP and value in forward:
+            saved[value] = None
+        elif value not in forward:
+            for operand in operation.operands:
+                if isinstance(operand, str):
+                    keep_costly(operand)
+
+    def makeable(value: str) -> bool:
+        """Whether a value can be made from what is kept."""
+        if value in free or value in saved:
+            return True
+        operation = made.get(value)
+        if operation is None or operation.kind not in CHEAP:
+            return False
+        return all(makeable(o) for o in operation.operands if isinstance(o, str))
+
+    def keep_rest(value: str) -> None:
+        if makeable(value):
+            return
+        operation = made.get(value)
+        if operation is not None and value not in forward:
+            for operand in operation.operands:
+                if isinstance(operand, str):
+                    keep_rest(operand)
+        else:
+            saved[value] = None
+
+    for value in needed:
+        keep_costly(value)
+    for value in needed:
+        keep_rest(value)
+    return list(saved)
+
+
+def _ancestors(values: list[str], made: dict[str, Operation]) -> set[str]:
+    found: set[str] = set()
+    open_ = list(values)
+    while open_:
+        value = open_.pop()
+        if value not in found:
+            found.add(value)
+            if value in made:
+                open_ += [o for o in made[value].operands if isinstance(o, str)]
+    return found
+
+
+def count_columns(deferred: Outer | ColumnSum, widths: dict[str, int]) -> tuple[int, ...]:
+    """The shape of the gradient that a deferred sum makes."""
+    if isinstance(deferred, Outer):
+        return widths[deferred.left], widths[deferred.right]
+    return (widths[deferred.value],)

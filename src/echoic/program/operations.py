@@ -1,0 +1,90 @@
+"""The operations of a step: what a program may ask for, and what each means in NumPy.
+
+Every value is a row value [B, W]: B rows, one per sequence, and W features. Parameters are vectors [N], the same for
+every row, and matrices [K, N]. A number may stand wherever an operand of a pointwise operation stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+class Kind(NamedTuple):
+    """A kind of operation.
+
+    operands: how many it takes; None for any number, at least one.
+    attributes: how many whole numbers it carries.
+    meaning: the operation on arrays of shape [B, W].
+    """
+
+    operands: int | None
+    attributes: int
+    meaning: Callable[..., Array]
+
+
+def _sigmoid(x: Array) -> Array:
+    z = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + z), z / (1 + z)) + 0 * x  # the last term keeps NaN
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _pointwise(operands: int, meaning: Callable[..., Array]) -> Kind:
+    return Kind(operands, 0, meaning)
+
+
+# Order matters to nobody: the engine is asked for its number of each name.
+POINTWISE: dict[str, Kind] = {
+    "copy": _pointwise(1, lambda x: x),
+    "neg": _pointwise(1, lambda x: -x),
+    "abs": _pointwise(1, np.abs),
+    "sign": _pointwise(1, np.sign),
+    "floor": _pointwise(1, np.floor),
+    "relu": _pointwise(1, lambda x: np.where(x <= 0, 0.0, x)),
+    "exp": _pointwise(1, np.exp),
+    "expm1": _pointwise(1, np.expm1),
+    "log": _pointwise(1, np.log),
+    "log1p": _pointwise(1, np.log1p),
+    "sqrt": _pointwise(1, np.sqrt),
+    "rsqrt": _pointwise(1, lambda x: 1 / np.sqrt(x)),
+    "reciprocal": _pointwise(1, lambda x: 1 / x),
+    "sin": _pointwise(1, np.sin),
+    "cos": _pointwise(1, np.cos),
+    "sigmoid": _pointwise(1, _sigmoid),
+    "tanh": _pointwise(1, np.tanh),
+    "softplus": _pointwise(1, _softplus),
+    "add": _pointwise(2, lambda a, b: a + b),
+    "sub": _pointwise(2, lambda a, b: a - b),
+    "mul": _pointwise(2, lambda a, b: a * b),
+    "div": _pointwise(2, lambda a, b: a / b),
+    "maximum": _pointwise(2, np.maximum),
+    "minimum": _pointwise(2, np.minimum),
+    "lt": _pointwise(2, lambda a, b: a < b),
+    "le": _pointwise(2, lambda a, b: a <= b),
+    "eq": _pointwise(2, lambda a, b: a == b),
+    "ne": _pointwise(2, lambda a, b: a != b),
+    "sigmoid_grad": _pointwise(2, lambda g, y: g * y * (1 - y)),  # y is the sigmoid
+    "tanh_grad": _pointwise(2, lambda g, y: g * (1 - y * y)),  # y is the hyperbolic tangent
+    "where": _pointwise(3, lambda condition, a, b: np.where(condition != 0, a, b)),
+    "fma": _pointwise(3, lambda a, b, c: a * b + c),
+}
+REDUCTIONS: dict[str, Kind] = {
+    "sum": Kind(1, 0, lambda x: x.sum(1, keepdims=True)),
+    "max": Kind(1, 0, lambda x: x.max(1, keepdims=True)),
+}
+KINDS: dict[str, Kind] = {
+    **POINTWISE,
+    **REDUCTIONS,
+    "matmul": Kind(2, 0, lambda x, matrix: x @ matrix),
+    "slice": Kind(1, 2, lambda x, start, stop: x[:, start:stop]),  # columns start to stop
+    "concat": Kind(None, 0, lambda *parts: np.concatenate(parts, 1)),
+    "broadcast": Kind(1, 1, lambda x, width: np.repeat(x, width, 1)),  # one column, or a number, to many
+}

@@ -1,0 +1,371 @@
+"""A program laid out for the engine: where every value lives, and in which order what is done.
+
+Pointwise operations of one width that follow each other become one stage, run tile by tile; what only such a stage
+needs lives in registers (tiles in the innermost cache), everything else in memory. Slices and concatenations are not
+done: they are places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from echoic.program.fusion import fused, use_counts
+from echoic.program.operations import POINTWISE, REDUCTIONS
+from echoic.program.program import Operand, Operation, Program
+
+
+class Place(NamedTuple):
+    """Columns of a port from ``offset`` on."""
+
+    port: int
+    offset: int
+
+
+class Register(NamedTuple):
+    """A tile of a pointwise stage."""
+
+    index: int
+
+
+class Vector(NamedTuple):
+    """A parameter that is the same for every row."""
+
+    index: int
+
+
+class Constant(NamedTuple):
+    """A number."""
+
+    index: int
+
+
+Where = Place | Register | Vector | Constant
+
+
+class Micro(NamedTuple):
+    """One pointwise operation of a stage."""
+
+    kind: str
+    target: Where
+    operands: tuple[Where, ...]
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """Operations done tile by tile over all rows."""
+
+    width: int
+    micros: tuple[Micro, ...]
+
+
+@dataclass(frozen=True)
+class Matmul:
+    """target = source @ matrix, plus a row value and a vector if there are any."""
+
+    matrix: int
+    source: Place
+    target: Place
+    added: Place | None
+    bias: int | None
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """target [B, 1] = the sum or the maximum of source over its columns."""
+
+    kind: str
+    source: Place
+    target: Place
+    width: int
+
+
+Stage = Pointwise | Matmul | Reduce
+
+
+@dataclass
+class Plan:
+    """What the engine runs.
+
+    ports: widths of all memory of rows: first those given from outside, then scratch.
+    outside: how many are given from outside.
+    vectors, matrices: source names in the order of their indices.
+    matrix_sizes: numbers in each matrix.
+    """
+
+    ports: list[int]
+    outside: int
+    vectors: list[str]
+    matrices: list[str]
+    matrix_sizes: list[int]
+    constants: list[float] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+
+
+def make_plan(
+    program: Program, ports: list[int], sources: dict[str, Place], results: dict[str, list[Place]]
+) -> Plan:
+    """Lay out a program.
+
+    Args:
+        program: what to run.
+        ports: widths of the memory given from outside.
+        sources: where each row source is read.
+        results: where each result is written; results of one value may share a place.
+    """
+    program = fused(program)
+    vectors = [s.name for s in program.sources if s.kind == "vector"]
+    sizes = [rows * columns for rows, columns in program.matrices.values()]
+    plan = Plan(list(ports), len(ports), vectors, list(program.matrices), sizes)
+    return _Layout(program, plan, sources, results).plan
+
+
+class _Layout:
+    def __init__(
+        self, program: Program, plan: Plan, sources: dict[str, Place], results: dict[str, list[Place]]
+    ) -> None:
+        self.program, self.plan, self.widths = program, plan, program.widths
+        self.made = {operation.name: operation for operation in program.operations}
+        self.homes: dict[str, Place] = dict(sources)
+        self.copies: list[tuple[Operand, Place, int, str]] = []  # what is written, where, width, name of the copy
+        self.products = _absorbed_sums(program)
+        self._place_results(results)
+        self._place_concatenations()
+        self._stages()
+
+    # where values live
+
+    def _place_results(self, results: dict[str, list[Place]]) -> None:
+        for name, value in self.program.results:
+            for place in results[name]:
+                self._put(value, place)
+
+    def _place_concatenations(self) -> None:
+        for operation in reversed(self.program.operations):
+            if operation.kind == "concat":
+                if operation.name not in self.homes:
+                    self.homes[operation.name] = self._scratch(self.widths[operation.name])
+                home = self.homes[operation.name]
+                offset = home.offset
+                for part in operation.operands:
+                    assert isinstance(part, str)
+                    self._put(part, Place(home.port, offset))
+                    offset += self.widths[part]
+
+    def _put(self, value: str, place: Place) -> None:
+        """Make a value appear at a place: let it live there, or copy it."""
+        made = self.made.get(value)
+        if made is not None and made.kind != "slice" and value not in self.homes:
+            self.homes[value] = place
+        elif self.homes.get(value) != place:
+            self.copies.append((value, place, self.widths[value], f"copy.{len(self.copies)}"))
+
+    def _scratch(self, width: int) -> Place:
+        self.plan.ports.append(width)
+        return Place(len(self.plan.ports) - 1, 0)
+
+    def _root(self, value: str) -> tuple[str, int]:
+        """What a slice was cut from, and at which column."""
+        made, offset = self.made.get(value), 0
+        while made is not None and made.kind == "slice":
+            offset += made.attributes[0]
+            value = str(made.operands[0])
+            made = self.made.get(value)
+        return value, offset
+
+    def _home(self, value: str) -> Place:
+        root, offset = self._root(value)
+        if root not in self.homes:
+            self.homes[root] = self._scratch(self.widths[root])
+        home = self.homes[root]
+        return Place(home.port, home.offset + offset)
+
+    # what is done when
+
+    def _stages(self) -> None:
+        work: dict[str, Operation] = {}
+        for operation in self.program.operations:
+            if operation.name in self.products.inside or operation.kind in ("slice", "concat"):
+                continue
+            work[operation.name] = operation
+        for value, _, width, name in self.copies:
+            work[name] = Operation(name, "copy", (value,), (width,))
+        waits = {name: self._needs(operation) for name, operation in work.items()}
+        done: set[str] = set()
+        stages: list[list[Operation]] = []
+        while len(done) < len(work):
+            ready = [n for n in work if n not in done and waits[n] <= done]
+            group = max((self._group(w, work, waits, done) for w in self._widths_of(ready, work)), key=len, default=[])
+            if not group:
+                group = [next((n for n in ready if work[n].kind in REDUCTIONS), ready[0])]
+            stages.append([work[n] for n in group])
+            done.update(group)
+        self._emit(stages)
+
+    def _width(self, operation: Operation) -> int:
+        return operation.attributes[0] if operation.name not in self.widths else self.widths[operation.name]
+
+    def _pointwise(self, operation: Operation) -> bool:
+        tiled = operation.kind in POINTWISE or operation.kind == "broadcast"
+        return tiled and operation.name not in self.products.by_result
+
+    def _widths_of(self, names: list[str], work: dict[str, Operation]) -> set[int]:
+        return {self._width(work[n]) for n in names if self._pointwise(work[n])}
+
+    def _group(self, width: int, work: dict[str, Operation], waits: dict[str, set[str]], done: set[str]) -> list[str]:
+        """All pointwise operations of a width that can follow each other now."""
+        group: list[str] = []
+        inside = set(done)
+        for name, operation in work.items():
+            if name not in done and self._pointwise(operation) and self._width(operation) == width:
+                # a broadcast reads a column that must be whole in memory; a copy of a slice, other columns
+                fresh = waits[name] - done
+                apart = operation.kind == "broadcast" or any(
+                    isinstance(o, str) and self._root(o)[0] != o and self._root(o)[0] in fresh
+                    for o in operation.operands
+                )
+                if fresh <= inside and not (apart and fresh):
+                    group.append(name)
+                    inside.add(name)
+        return group
+
+    def _needs(self, operation: Operation) -> set[str]:
+        """The work that must be done before an operation."""
+        product = self.products.by_result.get(operation.name)
+        operands = product.operands if product else operation.operands
+        return {name for operand in operands if isinstance(operand, str) for name in self._makers(operand)}
+
+    def _makers(self, value: str) -> set[str]:
+        root, _ = self._root(value)
+        made = self.made.get(root)
+        if made is None:
+            return set()
+        if made.kind != "concat":
+            return {root}
+        makers: set[str] = set()
+        home = self.homes[root]
+        for part in made.operands:
+            assert isinstance(part, str)
+            makers |= self._makers(part)
+        end = home.offset + self.widths[root]
+        makers |= {n for _, place, _, n in self.copies if place.port == home.port and home.offset <= place.offset < end}
+        return makers
+
+    # the stages as the engine takes them
+
+    def _emit(self, stages: list[list[Operation]]) -> None:
+        stage_of = {operation.name: i for i, stage in enumerate(stages) for operation in stage}
+        users: dict[str, set[int]] = {}
+        for operation in (o for stage in stages for o in stage):
+            product = self.products.by_result.get(operation.name)
+            for operand in product.operands if product else operation.operands:
+                if isinstance(operand, str):
+                    root, offset = self._root(operand)
+                    apart = product is not None or not self._pointwise(operation) or operand != root or offset
+                    users.setdefault(root, set()).add(-1 if apart or operation.kind == "broadcast" else
+                                                      stage_of[operation.name])  # fmt: skip
+        for name, where in users.items():
+            if name in stage_of and name not in self.homes and where != {stage_of[name]}:
+                self.homes[name] = self._scratch(self.widths[name])
+        copy_places = {name: place for _, place, _, name in self.copies}
+        self.homes.update(copy_places)
+        for stage in stages:
+            first = stage[0]
+            if self._pointwise(first):
+                self.plan.stages.append(self._pointwise_stage(stage))
+            elif first.name in self.products.by_result:
+                self.plan.stages.append(self._matmul_stage(self.products.by_result[first.name]))
+            else:
+                value = str(first.operands[0])
+                self.plan.stages.append(Reduce(first.kind, self._home(value), self._home(first.name), self.widths[value]))
+
+    def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
+        last = {o: i for i, operation in enumerate(stage) for o in operation.operands if isinstance(o, str)}
+        registers: dict[str, Register] = {}
+        free: list[int] = []
+        count = 0
+        micros: list[Micro] = []
+        for i, operation in enumerate(stage):
+            operands = tuple(self._where(o, registers) for o in operation.operands)
+            for operand in {o for o in operation.operands if isinstance(o, str)}:
+                if operand in registers and last[operand] == i:
+                    free.append(registers[operand].index)
+            if operation.name in self.homes:
+                target: Where = self.homes[operation.name]
+            else:
+                if not free:
+                    free.append(count)
+                    count += 1
+                target = registers[operation.name] = Register(free.pop())
+                if operation.name not in last:
+                    free.append(target.index)
+            micros.append(Micro(operation.kind, target, operands))
+        return Pointwise(self._width(stage[0]), tuple(micros))
+
+    def _where(self, operand: Operand, registers: dict[str, Register]) -> Where:
+        if isinstance(operand, float | int):
+            number = float(operand)
+            if number not in self.plan.constants:
+                self.plan.constants.append(number)
+            return Constant(self.plan.constants.index(number))
+        if operand in registers:
+            return registers[operand]
+        if operand in self.program.vectors:
+            return Vector(self.plan.vectors.index(operand))
+        return self._home(operand)
+
+    def _matmul_stage(self, product: _Product) -> Matmul:
+        bias = None if product.bias is None else self.plan.vectors.index(product.bias)
+        added = None if product.added is None else self._home(product.added)
+        matrix = self.plan.matrices.index(product.matrix)
+        return Matmul(matrix, self._home(product.source), self._home(product.result), added, bias)
+
+
+class _Product(NamedTuple):
+    """A matmul with the sums that follow it."""
+
+    result: str
+    source: str
+    matrix: str
+    added: str | None = None
+    bias: str | None = None
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return (self.source, self.added) if self.added is not None else (self.source,)
+
+
+@dataclass
+class _Products:
+    """All matmuls by the value that comes out, and the values inside that are never seen."""
+
+    by_result: dict[str, _Product] = field(default_factory=dict)
+    inside: set[str] = field(default_factory=set)
+
+
+def _absorbed_sums(program: Program) -> _Products:
+    """Let each matmul add what is only added to it afterwards: a vector and a row value, one of each."""
+    uses, products = use_counts(program), _Products()
+    depends: dict[str, set[str]] = {}
+    for operation in program.operations:
+        names = {o for o in operation.operands if isinstance(o, str)}
+        depends[operation.name] = names.union(*(depends.get(n, set()) for n in names))
+        if operation.kind == "matmul":
+            products.by_result[operation.name] = _Product(operation.name, *map(str, operation.operands))
+        elif operation.kind == "add":
+            for position in (0, 1):
+                inner, other = operation.operands[position], operation.operands[1 - position]
+                product = products.by_result.get(inner) if isinstance(inner, str) else None
+                if product is None or not isinstance(other, str) or uses[product.result] != 1:
+                    continue
+                if other in program.vectors and product.bias is None:
+                    grown = product._replace(result=operation.name, bias=other)
+                elif other not in program.vectors and product.added is None and inner not in depends.get(other, set()):
+                    grown = product._replace(result=operation.name, added=other)
+                else:
+                    continue
+                del products.by_result[product.result]
+                products.inside.add(product.result)
+                products.by_result[operation.name] = grown
+                break
+    return products
