@@ -155,7 +155,8 @@ class Tag(Task[Tagged]):
         chosen = dict(zip(("train", "validation", "test"), found, strict=True)) | given
         if not len(chosen["train"]) or not len(chosen["validation"]):
             raise DataError(
-                everything.source, f"{len(everything)} different sentences", "enough to keep some for validation",
+                everything.source, f"{len(set(map(tuple, everything.tokens)))} different sentences",
+                "enough to keep some for validation",
                 "Give more data, a larger validation_share, or --validation FILE.",
             )  # fmt: skip
         for name, part in given.items():
