@@ -23,6 +23,10 @@ def test_vocabulary():
     cased = TokenVocabulary.fit(WORDS, lowercase=False, minimum=2)
     assert cased.words == ["dog"]
     assert TokenVocabulary.fit(WORDS, size=3).words == ["dog"]
+    assert vocabulary.spelled
+    chinese = TokenVocabulary.fit([["我", "爱"], ["你"]])
+    assert not chinese.spelled
+    assert not chinese.encode(["你"]).affixes.any()
     again = TokenVocabulary.model_validate_json(vocabulary.model_dump_json())
     for first, second in zip(vocabulary.encode(["dog", "Cat"]), again.encode(["dog", "Cat"]), strict=True):
         assert np.array_equal(first, second)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from echoic.data.vocabulary import BOUNDARY, SPECIAL, UNKNOWN, CharacterVocabulary
 
 LONGEST = 24  # characters of a word that are read: the first and the last half of a longer one
+SPELLED = 0.02  # share of tokens of several characters, from which spelling tells anything
+BUCKETS = 2**14  # into which beginnings and ends are hashed
 AFFIXES = 4  # lengths of beginnings and of ends
 
 
@@ -42,6 +44,7 @@ class TokenVocabulary(BaseModel):
         counts: how often each occurred; word dropout hides the rare ones more often.
         lowercase: words are looked up in lower case; characters, beginnings and ends keep theirs.
         characters: of the words.
+        spelled: whether the spelling tells more than the word: not where tokens are single characters (Chinese).
         buckets: for beginnings and ends; 0 for none of these.
         vectors: words of the file of vectors; the n-th has row n + 1.
         vector_size: their features.
@@ -53,6 +56,7 @@ class TokenVocabulary(BaseModel):
     counts: list[int]
     lowercase: bool
     characters: CharacterVocabulary
+    spelled: bool = True
     buckets: int = Field(ge=0, le=2**20)
     vectors: list[str] = Field(default_factory=list)
     vector_size: int = Field(default=0, ge=0, le=4096)
@@ -75,9 +79,12 @@ class TokenVocabulary(BaseModel):
         kept = sorted((w for w, n in counts.items() if n >= minimum), key=lambda w: (-counts[w], w))
         kept = kept if size is None else kept[: max(0, size - SPECIAL)]
         characters = CharacterVocabulary.fit(["".join(words) for words in sentences])
+        tokens = sum(map(len, sentences))
+        spelled = sum(len(word) > 1 for words in sentences for word in words) > SPELLED * tokens
         return cls(
-            words=kept, counts=[counts[w] for w in kept], lowercase=lowercase, characters=characters, buckets=2**14
-        )
+            words=kept, counts=[counts[w] for w in kept], lowercase=lowercase, characters=characters,
+            spelled=spelled, buckets=BUCKETS if spelled else 0,
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

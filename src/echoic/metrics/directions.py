@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HIGHER = frozenset({"accuracy", "macro_f1", "f1", "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "r2"})
+HIGHER |= {"precision", "recall", "intent_accuracy", "sentence_accuracy"}
 NEUTRAL = frozenset({"coverage_80", "coverage", "tokens", "characters", "rows", "windows"})  # neither way
 
 # The metric that a report names first, the earliest of these that a task gives.
@@ -11,6 +12,7 @@ HEADLINE = [
     "mase",
     "mse_standardised",
     "mae",
+    "f1",
     "macro_f1",
     "accuracy",
     "bits_per_character",

@@ -73,7 +73,7 @@ class WordInput(nn.Module):
         self.register_buffer("hiding", hiding, persistent=False)
         sizes = [settings.embedding_size]
         self.spelling = None
-        if settings.spelling != "none":
+        if settings.spelling != "none" and vocabulary.spelled:
             kind = SPELLINGS[settings.spelling]
             self.spelling = kind(
                 vocabulary.characters.size, settings.character_embedding_size, settings.spelling_size, 0.0
