@@ -60,7 +60,7 @@ class Sentences:
 
     def take(self, numbers: Sequence[int]) -> Sentences:
         """The sentences with these numbers, in this order; without the lines of the file."""
-        tokens, rows = ([values[i] for i in numbers] for values in (self.tokens, self.rows))
+        tokens, rows = [self.tokens[i] for i in numbers], [self.rows[i] for i in numbers]
         tags = None if self.tags is None else [self.tags[i] for i in numbers]
         intents = None if self.intents is None else [self.intents[i] for i in numbers]
         return Sentences(self.source, tokens, tags, rows, intents, [], self.layout)
