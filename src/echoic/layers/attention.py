@@ -100,8 +100,8 @@ class Attention(nn.Module):
         for query in queries.split(1, dim=1):
             parts.append(self._answer(query, sources, past))
             past = parts[-1].past
-        context, weights = (torch.cat([part[i] for part in parts], dim=1) for i in range(2))
-        return Attended(context, weights, past)
+        context, weights = zip(*((part.context, part.weights) for part in parts), strict=True)
+        return Attended(torch.cat(context, dim=1), torch.cat(weights, dim=1), past)
 
     def _answer(self, queries: Tensor, sources: Sources, past: Past) -> Attended:
         scores = self.scores(queries, sources, past)
