@@ -97,10 +97,25 @@ def test_tables(tmp_path):
     assert read_sentences(lists, Asked()).tokens == found.tokens
     frame.write_csv(tmp_path / "a.csv")
     assert read_sentences(tmp_path / "a.csv", Asked(tokens="text", tags="tags")).tags == found.tags
+    frame.with_columns(tags=pl.Series(["O B-x", "O O"])).write_csv(tmp_path / "bad.csv")
+    with pytest.raises(DataError, match="1 tokens and 2 tags") as caught:
+        read_sentences(tmp_path / "bad.csv", Asked())
+    assert caught.value.row == 3
     with pytest.raises(DataError, match="words"):
         read_sentences(frame, Asked(tokens="words"))
     with pytest.raises(DataError, match="2 tokens and 1 tags"):
         read_sentences(frame.with_columns(tags=pl.lit("O")), Asked())
+
+
+def test_another_format_than_trained_on_is_recognised_by_its_name(tmp_path):
+    universal = "1\tNo\tno\tINTJ\tUH\t_\t0\troot\t_\t_\n"
+    first = read_sentences(written(tmp_path / "a.conllu", universal), Asked())
+    plain = read_sentences(written(tmp_path / "b.txt", "Yes\nsir\n"), Asked(), first.layout)
+    assert (plain.tokens, plain.tags) == ([["Yes", "sir"]], None)
+    write = FORMS[plain.layout.form].write
+    assert write is not None
+    assert write(plain, [["INTJ", "NOUN"]], None) == "Yes INTJ\nsir NOUN\n"
+    assert read_sentences(tmp_path / "a.conllu", Asked(), plain.layout).tokens == [["No"]]
 
 
 def test_in_memory():

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from echoic.data.conll import UNIVERSAL, cells_of, column_count, read_columns, read_universal, write_columns
+from echoic.data.conll import UNIVERSAL, column_count, read_columns, read_universal, write_columns
 from echoic.data.content import read_content
 from echoic.data.nltk_formats import read_bracketed, read_joined, write_joined
-from echoic.data.table import open_table
+from echoic.data.table import Table, open_table
 from echoic.data.tagged import Layout, Sentences
 from echoic.data.tagged_rows import from_frame, read_rows, write_rows
-from echoic.data.words import mostly_unspaced, split_words
+from echoic.data.words import split_words
 from echoic.errors import DataError
 from echoic.notices import notice
 
@@ -66,12 +66,11 @@ def read_sentences(source: Any, asked: Asked, fitted: Layout | None = None) -> S
     Raises DataError that names file, row and column.
     """
     if isinstance(source, pl.DataFrame):
-        return _from_table(source, "table", asked)
+        return _from_table(open_table(source), asked)
     if isinstance(source, (str, Path)) and not (isinstance(source, str) and "\n" in source):
         path = Path(source)
         if path.name.lower().removesuffix(".gz").endswith(TABLES):
-            table = open_table(path)
-            return _from_table(table.frame, table.source, asked)
+            return _from_table(open_table(path), asked)
         found = _from_text(path, asked, fitted)
     elif isinstance(source, Sequence) and not isinstance(source, str):
         found = _from_memory(source)
@@ -89,7 +88,8 @@ def _from_text(path: Path, asked: Asked, fitted: Layout | None) -> Sentences:
     lines = read_content(path).decode("utf-8").split("\n")
     name = path.name.lower().removesuffix(".gz")
     layout = fitted
-    if fitted is None or fitted.form == "memory" or (name.endswith(".conllu") and fitted.form != "conllu"):
+    universal = name.endswith(".conllu")
+    if fitted is None or fitted.form == "memory" or universal != (fitted.form == "conllu"):
         layout = guess_layout(lines, name, asked, str(path))
     assert layout is not None
     return FORMS[layout.form].read(lines, str(path), layout)
@@ -137,7 +137,7 @@ def _layout_of_columns(head: Sequence[str], asked: Asked, source: str) -> Layout
     separator = "\t" if "\t" in head[0] else ""
     width = column_count(head, Layout(form="columns", separator=separator))
     tokens = 0 if asked.tokens is None else _number(asked.tokens, width, source)
-    tags = (width - 1 if width > 1 else None) if asked.tags is None else _number(asked.tags, width, source)
+    tags = max(1, width - 1) if asked.tags is None else _number(asked.tags, width, source)
     return Layout(form="columns", tokens=tokens, tags=tags, separator=separator)
 
 
@@ -206,7 +206,8 @@ def _described(layout: Layout) -> str:
     return f"{what}, tokens from column {layout.tokens + 1}, {tags}"
 
 
-def _from_table(frame: pl.DataFrame, source: str, asked: Asked) -> Sentences:
+def _from_table(table: Table, asked: Asked) -> Sentences:
+    frame, source = table.frame, table.source
     columns = {
         what: next((name for known in NAMES[what] for name in frame.columns if name.lower() == known), None)
         for what in NAMES
@@ -219,7 +220,8 @@ def _from_table(frame: pl.DataFrame, source: str, asked: Asked) -> Sentences:
     if asked.tokens is None:
         notice(f'{source}: tokens from column "{tokens}", ' + (f'tags from "{tags}".' if tags else "no tags."))
     tags = tags if tags in frame.columns else None
-    return from_frame(frame, source, (tokens, tags, asked.intent if asked.intent in frame.columns else None))
+    intent = asked.intent if asked.intent in frame.columns else None
+    return from_frame(frame, source, (tokens, tags, intent), table.row_numbers().tolist())
 
 
 def _from_memory(items: Sequence[Any]) -> Sentences:
@@ -227,7 +229,7 @@ def _from_memory(items: Sequence[Any]) -> Sentences:
     tokens, tags, intents = [], [], []
     for number, item in enumerate(items, 1):
         if isinstance(item, str):
-            words = split_words(item) if mostly_unspaced([item]) or not item.split() else _spaced(item)
+            words = split_words(item)
         elif isinstance(item, tuple):
             words = list(item[0])
             if len(item[1]) != len(words):
@@ -246,11 +248,3 @@ def _from_memory(items: Sequence[Any]) -> Sentences:
     complete = len(tags) == len(tokens)
     known = intents if complete and len(intents) == len(tokens) else None
     return Sentences("list", tokens, tags if complete else None, rows, known)
-
-
-def _spaced(text: str) -> list[str]:
-    """Words of running text, signs apart from them."""
-    return split_words(text)
-
-
-__all__ = ["FORMS", "Asked", "cells_of", "guess_layout", "read_sentences"]

@@ -62,13 +62,16 @@ def write_rows(sentences: Sentences, tags: Sequence[Sequence[str]], intents: Seq
     return "\n".join(lines)
 
 
-def from_frame(frame: pl.DataFrame, source: str, columns: tuple[str, str | None, str | None]) -> Sentences:
+def from_frame(
+    frame: pl.DataFrame, source: str, columns: tuple[str, str | None, str | None], numbers: Sequence[int]
+) -> Sentences:
     """Sentences of a table in memory or read from CSV, Parquet or JSON lines, a sentence in each row.
 
     Args:
         frame: tokens and tags are lists of texts, or texts with blanks between them.
         source: for messages.
         columns: of tokens, tags and intents; the latter two may be None.
+        numbers: of the rows as an editor shows them.
     """
     named_tokens, named_tags, named_intent = columns
     for name in columns:
@@ -77,15 +80,15 @@ def from_frame(frame: pl.DataFrame, source: str, columns: tuple[str, str | None,
                 source, f"the columns {', '.join(frame.columns)}", f'a column "{name}"',
                 "Name the columns: --tokens NAME --tags NAME.",
             )  # fmt: skip
-    tokens = [_words(value, source, row) for row, value in enumerate(frame[named_tokens], 1)]
+    tokens = [_words(value, source, row) for row, value in zip(numbers, frame[named_tokens], strict=True)]
     tags = None
     if named_tags is not None:
-        pairs = enumerate(zip(frame[named_tags], tokens, strict=True), 1)
-        tags = [_matched(_words(value, source, row), words, source, row) for row, (value, words) in pairs]
+        pairs = zip(numbers, frame[named_tags], tokens, strict=True)
+        tags = [_matched(_words(value, source, row), words, source, row) for row, value, words in pairs]
     intents = None
     if named_intent is not None:
         intents = ["" if value is None else str(value).strip() for value in frame[named_intent]]
-    rows = [[row] * len(words) for row, words in enumerate(tokens, 1)]
+    rows = [[row] * len(words) for row, words in zip(numbers, tokens, strict=True)]
     return Sentences(source, tokens, tags, rows, intents, table=frame)
 
 
