@@ -68,32 +68,44 @@ def check_overlap(train: Pairs, held: Pairs, name: str) -> None:
         )
 
 
-def pair_parts(pairs: Pairs, shares: list[float], seed: int) -> list[Pairs]:
-    """Cut pairs in parts at random; pairs with an equal source or an equal target stay in one part.
+def pair_parts(
+    pairs: Pairs, shares: list[float], seed: int, together: tuple[str, ...] = ("sources", "targets")
+) -> list[Pairs]:
+    """Cut pairs in parts at random; pairs with an equal text on one of the sides ``together`` stay in one part.
 
     Args:
         shares: share of each further part, 0 to 1; a share of 0 gives an empty part.
         seed: of the choice.
+        together: sides whose equal texts are kept together: sources, targets or both.
 
     Returns:
-        The parts, first the one of what the shares leave.
+        The parts, first the one of what the shares leave. A further part is empty only where all pairs hang together.
     """
-    groups = _groups(pairs)
-    random = np.random.default_rng(seed)
-    order = random.permutation(groups.max() + 1)
-    sizes = np.bincount(groups)[order]
-    ends = np.cumsum(sizes)
-    parts, before = [], 0.0
+    groups = _groups(pairs, together)
+    sizes = np.bincount(groups)
+    left = np.random.default_rng(seed).permutation(len(sizes))
+    parts = []
     for share in shares:
-        inside = (ends > before * len(pairs) + 1e-9) & (ends <= (before + share) * len(pairs) + 1e-9)
-        parts.append(pairs.take(np.flatnonzero(np.isin(groups, order[inside]))))
-        before += share
-    left = order[ends > before * len(pairs) + 1e-9]
+        chosen = _up_to(sizes[left], share * len(pairs))
+        parts.append(pairs.take(np.flatnonzero(np.isin(groups, left[chosen]))))
+        left = left[~chosen]
     return [pairs.take(np.flatnonzero(np.isin(groups, left))), *parts]
 
 
-def _groups(pairs: Pairs) -> np.ndarray:
-    """Number of each pair's group, [N]: those that share a source or a target, directly or through others."""
+def _up_to(sizes: np.ndarray, wanted: float) -> np.ndarray:
+    """Which groups of these sizes to take, from the first on, so that they have ``wanted`` members at most; where none
+    fits, the smallest. Bool, [G]."""
+    chosen, count = np.zeros(len(sizes), bool), 0
+    for number, size in enumerate(sizes.tolist()):
+        if count + size <= wanted + 1e-9:
+            chosen[number], count = True, count + size
+    if wanted and not count and len(sizes) > 1:
+        chosen[np.argmin(sizes)] = True
+    return chosen
+
+
+def _groups(pairs: Pairs, together: tuple[str, ...]) -> np.ndarray:
+    """Number of each pair's group, [N]: those that share a text of these sides, directly or through others."""
     parent = list(range(len(pairs)))
 
     def root(i: int) -> int:
@@ -102,9 +114,9 @@ def _groups(pairs: Pairs) -> np.ndarray:
             i = parent[i]
         return i
 
-    for side in (pairs.sources, pairs.targets):
+    for side in together:
         first: dict[str, int] = {}
-        for number, text in enumerate(side):
+        for number, text in enumerate(getattr(pairs, side)):
             if text is not None:
                 parent[root(number)] = root(first.setdefault(_key(text), number))
     return np.unique([root(i) for i in range(len(pairs))], return_inverse=True)[1]

@@ -112,6 +112,7 @@ class PairTask(Task[EncodedPairs]):
         "source", "target", "target_file", "validation_target", "test_target", "model", "vocabulary", "beam", "n_best"
     )  # fmt: skip
     output: str  # name of the column predicted
+    together: tuple[str, ...] = ("sources", "targets")  # pairs with an equal one stay in one part of the data
     settings: PairTaskSettings
     preprocessing: PairPreprocessing
 
@@ -126,7 +127,7 @@ class PairTask(Task[EncodedPairs]):
         files = {"validation": data.validation, "test": data.test}
         shares = {"validation": data.validation_share, "test": data.test_share}
         wanted = [0.0 if files[name] else share for name, share in shares.items()]
-        train, *held = pair_parts(pairs, wanted, self.settings.run.seed)
+        train, *held = pair_parts(pairs, wanted, self.settings.run.seed, self.together)
         parts = dict(zip(files, held, strict=True))
         for name, path in files.items():
             if path is not None:

@@ -65,6 +65,7 @@ class Summarize(PairTask):
     name = "summarize"
     summary = "a short text for each long one"
     output = "summary"
+    together = ("sources",)  # many texts share a short summary
     Settings = SummarizeSettings
     promoted = (*PairTask.promoted, "max_source", "references")
     settings: SummarizeSettings
