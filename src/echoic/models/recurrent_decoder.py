@@ -15,6 +15,7 @@ from torch.nn import functional
 from echoic.cells import Cell
 from echoic.errors import OptionError
 from echoic.layers.attention import Attention, Past, Sources, build_attention
+from echoic.layers.quick_dropout import QuickDropout
 from echoic.models.pair_settings import PairSettings
 from echoic.models.recurrent import build_recurrent
 
@@ -78,7 +79,7 @@ class ParallelDecoder(nn.Module):
         self.first = build_recurrent(one_way.model_copy(update={"layers": 1}), input_size)
         asked = self.first.output_size
         self.attention = attention_of(settings, asked, value_size)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = QuickDropout(settings.dropout)
         self.above = None
         if settings.layers > 1:
             upper = one_way.model_copy(update={"layers": settings.layers - 1})
@@ -127,7 +128,7 @@ class FeedingDecoder(nn.Module):
         self.input_size = input_size
         self.stack = build_recurrent(settings.model_copy(update={"bidirectional": False}), 2 * input_size)
         self.attention = attention_of(settings, self.stack.output_size, value_size)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = QuickDropout(settings.dropout)
         self.readout = Readout(self.stack.output_size, value_size, input_size)
 
     def cells(self) -> list[Cell]:

@@ -12,6 +12,7 @@ from echoic.data.vocabulary import UNKNOWN
 from echoic.errors import OptionError
 from echoic.layers.attention import Sources
 from echoic.layers.dropout import LockedDropout
+from echoic.layers.quick_dropout import QuickDropout
 from echoic.models.pair_settings import PairSettings, PairSizes
 from echoic.models.recurrent import build_recurrent
 from echoic.models.recurrent_decoder import DECODERS, Decoded, DecoderState
@@ -40,7 +41,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         shared = sizes.joint and settings.tied
         self.target_embedding = _embedding(sizes.target, size)
         self.source_embedding = self.target_embedding if shared else _embedding(sizes.source, size)
-        self.embedding_dropout = (LockedDropout if settings.locked_dropout else nn.Dropout)(settings.embedding_dropout)
+        self.embedding_dropout = (LockedDropout if settings.locked_dropout else QuickDropout)(
+            settings.embedding_dropout
+        )
         self.encoder = build_recurrent(settings, size)
         self.decoder = DECODERS[settings.input_feeding](size, self.encoder.output_size, settings)
         first_states = [cell.initial_state(1)[0].shape[1] for cell in self.decoder.cells()]
