@@ -95,11 +95,13 @@ def test_every_kind_of_source(tmp_path, name):
     model = model_of(task)
     evaluation = task.evaluate(model, splits.test, splits.train)
     plain = name in ("c.conllu", "e.pos")
-    expected = {"accuracy", "sentence_accuracy", "loss"} | (set() if plain else {"precision", "recall", "f1"})
+    expected = {"accuracy", "sentence_accuracy", "nats"} | (set() if plain else {"precision", "recall", "f1"})
     expected |= {"intent_accuracy"} if "intent" in options else set()
     assert set(evaluation.metrics) == expected
-    assert set(evaluation.baselines["most_frequent_tag"]) == expected - {"loss"}
+    assert set(evaluation.baselines["most_frequent_tag"]) == expected - {"nats"}
     again = task.validate(model, splits.test)
+    wrong = sum(1 - again[name] for name in ("accuracy", "f1", "intent_accuracy") if name in again)
+    assert again.pop("loss") == pytest.approx(wrong)
     assert again == pytest.approx(evaluation.metrics, abs=1e-6)
     assert len(task.sections(model, splits, evaluation)) == 3
 

@@ -33,6 +33,7 @@ from echoic.training.validation import device_of, to_device
 PREDICTION, PROBABILITY, INTENT = "prediction", "probability", "intent_prediction"
 SHOWN_SCHEME = "bio"  # in which spans are compared and shown
 MAXIMUM_TAGS = 4096
+DECISIVE = ("accuracy", "f1", "intent_accuracy")  # metrics that choose the best weights
 
 
 class TagData(DataSettings):
@@ -114,12 +115,12 @@ class TagPreprocessing(BaseModel):
 
 
 class Found(NamedTuple):
-    """What a model says of a part: tags in its scheme and their probabilities, intents, and the mean loss in nats."""
+    """What a model says of a part: tags in its scheme and their probabilities, intents, and the mean -ln p of a tag."""
 
     tags: list[list[str]]
     probabilities: list[list[float]]
     intents: list[str] | None
-    loss: float
+    nats: float
 
 
 class Tag(Task[Tagged]):
@@ -264,17 +265,21 @@ class Tag(Task[Tagged]):
         return Found(tags, chances, intents if fitted.intents else None, nats / max(1, count))
 
     def validate(self, model: nn.Module, part: Tagged) -> Metrics:
-        """Loss of the tags (nats per token) and the metrics of ``evaluate``."""
+        """The metrics of ``evaluate``, and as "loss" the shares of what is wrong, added up: of tokens, spans, intents.
+
+        The best weights are those with the fewest mistakes: -ln p is at its lowest long before, since what a tagger
+        still gets wrong late in a training it gets wrong with ever more confidence.
+        """
         found = self.foretell(model, part, probabilities=False)
-        return self._metrics(part.sentences, found.tags, found.intents, self.preprocessing.scheme) | {
-            "loss": found.loss
-        }
+        metrics = self._metrics(part.sentences, found.tags, found.intents, self.preprocessing.scheme)
+        wrong = sum(1 - metrics[name] for name in DECISIVE if name in metrics)
+        return metrics | {"loss": wrong, "nats": found.nats}
 
     def evaluate(self, model: nn.Module, part: Tagged, train: Tagged | None = None) -> Evaluation:
         """Token accuracy; for spans precision, recall and F1; intent accuracy; with the training part the baseline."""
         fitted, sentences = self.preprocessing, part.sentences
         found = self.foretell(model, part)
-        metrics = self._metrics(sentences, found.tags, found.intents, fitted.scheme) | {"loss": found.loss}
+        metrics = self._metrics(sentences, found.tags, found.intents, fitted.scheme) | {"nats": found.nats}
         baselines = {} if train is None else {"most_frequent_tag": self._baseline(train.sentences, sentences)}
         shown = PLAIN if fitted.written == PLAIN else SHOWN_SCHEME
         assert sentences.tags is not None
