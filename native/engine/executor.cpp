@@ -22,7 +22,7 @@ void check_port(const Plan& plan, const echoic_run& run, size_t p) {
     } else if (port.role == ECHOIC_ENTERING || port.role == ECHOIC_LEAVING) {
         require(port.index >= 0 && size_t(port.index) < run.state_count, "a port names a state that is not there");
         require(run.states[port.index].width == width, "a state has another width than its port");
-        require(port.role == ECHOIC_ENTERING || !run.backward || run.states[port.index].kept != nullptr,
+        require(!run.backward || run.states[port.index].kept != nullptr,
                 "the backward reads a state that was not kept");
     } else {
         require(port.role == ECHOIC_GRADIENT_IN || port.role == ECHOIC_GRADIENT_OUT, "a port has an unknown role");
@@ -47,7 +47,6 @@ void check(const Plan& plan, const echoic_run& run) {
         const echoic_state& state = run.states[s];
         require(state.width >= 1 && state.initial != nullptr, "a state has no first value");
         require(state.kept == nullptr || state.stride >= state.width, "a state's rows are too narrow");
-        require(state.kept != nullptr || !run.backward || run.steps <= 1, "the backward needs states that were kept");
         require(run.cleared == nullptr || state.fresh != nullptr, "a state has no fresh value");
     }
     for (size_t g = 0; g < run.gradient_count; ++g) {

@@ -317,6 +317,11 @@ def _add_matmul(translator: Translator, node: fx.Node) -> Row:
     return translator.pointwise("add", product if alpha == 1 else translator.pointwise("mul", product, alpha), added)
 
 
+def _overwrite(translator: Translator, node: fx.Node) -> Row:
+    width, row = _shape(node)[1], translator.read(node.args[1])
+    return Row(translator.builder.spread(row.value, width), width)
+
+
 def _item(translator: Translator, node: fx.Node) -> Any:
     raise AssertionError("taken from its tuple by the tracer")
 
@@ -343,6 +348,7 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.bitwise_or: _map("maximum"),
     aten.sigmoid_backward: _map("sigmoid_grad"),
     aten.tanh_backward: _map("tanh_grad"),
+    aten.copy_: _overwrite,
     aten.softplus: _softplus,
     aten.clamp: _clamp,
     aten.clamp_min: lambda translator, node: translator.pointwise("maximum", *node.args),

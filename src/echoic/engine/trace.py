@@ -183,10 +183,9 @@ class _Sorter:
                 number = float(node.args[0])  # pyright: ignore
             self.numbers[node] = number
             if ROWS not in _shape_of(node) and not any(i in self.rows for i in inputs):
-                self.before.copy(node)
-                self.after.copy(node)
-            elif ROWS not in _shape_of(node):
-                self.after.constant(node, number)
+                self.before.fill(node, number)
+            if ROWS not in _shape_of(node):
+                self.after.fill(node, number)
             return
         if node.target is operator.getitem and isinstance(self.rows.get(inputs[0]), tuple):
             self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
@@ -199,6 +198,8 @@ class _Sorter:
                     return
             if on_rows:
                 self.rows[node] = self.translator.translate(node)
+                if packet is aten.copy_:  # what was overwritten has the new value from here on
+                    self.rows[inputs[0]] = self.rows[node]
             elif all(self.before.has(i) for i in inputs):
                 if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
                     raise Untraceable(f"{packet} draws random numbers")
@@ -287,13 +288,17 @@ class _Partial:
     def has(self, node: fx.Node) -> bool:
         return node in self.copies
 
+    def fill(self, node: fx.Node, number: float) -> None:
+        """A tensor of one number, of the type and on the device of the parameters."""
+        if node.meta["val"].dtype != torch.float32:
+            self.copy(node)
+            return
+        like = next(iter(self.inputs.values()))
+        self.copies[node] = self.graph.call_function(aten.new_full.default, (like, list(_shape_of(node)), number))
+
     def copy(self, node: fx.Node) -> None:
         self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
         _on_device_of_first(self.copies[node])
-
-    def constant(self, node: fx.Node, number: float) -> None:
-        """A filled tensor whose pattern was a row value."""
-        self.copies[node] = self.graph.call_function(aten.full.default, (list(_shape_of(node)), number))
 
     def leaf(self, node: fx.Node, name: str, shape: tuple[int, ...] | None) -> None:
         """What comes from the loop."""
