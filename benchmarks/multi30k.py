@@ -25,7 +25,7 @@ from echoic.metrics.translation import translation_scores
 
 COMMON: dict[str, Any] = {"lowercase": True, "vocabulary_size": 6000, "epochs": 100}
 MODELS: dict[str, dict[str, Any]] = {
-    "recurrent": {"cell": "GRU", "hidden_size": 256, "layers": 1},
+    "recurrent": {"cell": "GRU", "hidden_size": 192, "layers": 2},
     # Of about as many weights, with rates at which a Transformer trains.
     "transformer": {"hidden_size": 256, "layers": 2, "heads": 4, "feedforward_size": 512, "learning_rate": 1e-3},
 }

@@ -17,14 +17,14 @@ from echoic.models.vocabulary_output import CopyGate
 V = 23
 VARIANTS = {
     "as it comes": {},
-    "one layer of GRU": {"cell": "GRU", "layers": 1},
-    "three layers, residual, normalised": {"layers": 3, "residual": True, "layer_norm": True},
+    "one layer of LSTM": {"cell": "LSTM", "layers": 1},
+    "three layers, residual, normalised": {"cell": "LSTM", "layers": 3, "residual": True, "layer_norm": True},
     "input feeding": {"input_feeding": True},
     "input feeding, copying, coverage": {
         "input_feeding": True, "copy_source": True, "coverage": True, "attention": "additive", "cell": "GRU"
     },
     "copying, coverage, location": {"copy_source": True, "coverage": True, "attention": "location"},
-    "input feeding, normalised inside": {"input_feeding": True, "cell_options": {"layer_norm": True}, "layers": 1},
+    "input feeding, normalised inside": {"input_feeding": True, "cell": "LSTM", "cell_options": {"layer_norm": True}},
     "multi-head, one direction, own weights": {
         "attention": "multi-head", "heads": 3, "bidirectional": False, "tied": False, "embedding_size": 5
     },
