@@ -328,12 +328,8 @@ def _item(translator: Translator, node: fx.Node) -> Any:
 
 HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     operator.getitem: _item,
-    **{getattr(aten, name): _map(name) for name in (
-        "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh "
-        "mul div maximum minimum lt le eq ne where"
-    ).split()},
-    **{getattr(aten, name): _same for name in "clone alias detach view reshape unsqueeze squeeze _to_copy "
-       "_unsafe_view lift_fresh_copy".split()},
+    **{getattr(aten, name): _map(name) for name in ["neg", "abs", "sign", "floor", "relu", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "sigmoid", "tanh", "mul", "div", "maximum", "minimum", "lt", "le", "eq", "ne", "where"]},
+    **{getattr(aten, name): _same for name in ["clone", "alias", "detach", "view", "reshape", "unsqueeze", "squeeze", "_to_copy", "_unsafe_view", "lift_fresh_copy"]},
     torch.ops.prims.convert_element_type: _same,
     aten.sgn: _map("sign"),
     aten.gt: _turned("lt"),

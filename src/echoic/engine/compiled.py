@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -29,17 +30,18 @@ class Port(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A plan with the meaning of its ports."""
+    """A plan with the meaning of its ports.
+
+    vectors, matrices: positions of the plan's parameters among what the prologue gives.
+    work: multiplications for one row and step, roughly.
+    """
 
     plan: Plan
     ports: tuple[Port, ...]
     native: Any
-
-    @property
-    def work(self) -> int:
-        """Multiplications for one row and step, roughly."""
-        products = sum(self.plan.matrix_sizes)
-        return products + sum(4 * s.width * len(s.micros) for s in self.plan.stages if isinstance(s, Pointwise))
+    vectors: tuple[int, ...]
+    matrices: tuple[int, ...]
+    work: int
 
 
 class Compiled:
@@ -106,7 +108,10 @@ class Compiled:
         results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
         plan = make_plan(program, [port.width for port in ports], sources, results)
         native = _native.Plan(encode(plan, program, _native.opcode), plan.constants, dtype == torch.float64)
-        return Kernel(plan, tuple(ports), native)
+        derived = self.recording.derived
+        vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
+        pointwise = sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
+        return Kernel(plan, tuple(ports), native, vectors, matrices, sum(plan.matrix_sizes) + pointwise + 1)
 
     def _port(self, name: str, width: int, result: bool = False) -> tuple[Port, int]:
         """Where a source or a result lies, and at which column."""
@@ -124,12 +129,26 @@ class Compiled:
         return Port(PACKED, 0, name, width), 0
 
 
+_PLAIN = {bool, int, float, str}
 _by_structure: dict[Hashable, Compiled | str] = {}
 _by_key: dict[str, Compiled] = {}
 
 
+_of_cell: WeakKeyDictionary[Cell, tuple[Hashable, Compiled | str]] = WeakKeyDictionary()
+
+
 def compiled(cell: Cell) -> Compiled | str:
     """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
+    options = None if cell._modules else tuple(v for v in cell.__dict__.values() if type(v) in _PLAIN)
+    known = _of_cell.get(cell)
+    if known is not None and options is not None and known[0] == options:
+        return known[1]
+    found = _compiled_anew(cell)
+    _of_cell[cell] = (options, found)
+    return found
+
+
+def _compiled_anew(cell: Cell) -> Compiled | str:
     structure = _structure(cell)
     if structure not in _by_structure:
         try:
@@ -149,6 +168,9 @@ def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
     """The parameters and buffers of a cell by name; of a parametrised one, what the parametrisation makes."""
     found = []
     for name in names:
+        if name in cell._parameters:
+            found.append(cell._parameters[name])
+            continue
         *path, last = name.split(".")
         module: Any = cell
         for part in path:
@@ -173,4 +195,8 @@ def _structure(cell: Cell) -> Hashable:
 def _is_simple(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(_is_simple(part) for part in value)
-    return value is None or isinstance(value, bool | int | float | str | type) or (callable(value) and not isinstance(value, torch.nn.Module))
+    return value is None or isinstance(value, bool | int | float | str | type) or _is_function(value)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, torch.nn.Module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -29,10 +29,7 @@ class Layout:
         self.reverse, self.lengths, self.reset = call.reverse, call.lengths, call.reset
         if call.lengths is None:
             self.steps, self.rows = self.total, self.total * self.batch
-            self.offsets = torch.arange(self.steps) * self.batch
-            if call.reverse:
-                self.offsets = self.offsets.flip(0)
-            self.active = torch.full((self.steps,), self.batch)
+            self.offsets, self.active = _dense_steps(self.steps, self.batch, call.reverse)
         else:
             ordered, self.order = call.lengths.sort(descending=True, stable=True)
             self.steps = int(ordered[0])
@@ -46,11 +43,6 @@ class Layout:
             time = ordered[self.rank] - 1 - step if call.reverse else step
             self.index = time * self.batch + self.order[self.rank]
             self.step_of_row = step
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether the state before a step is that after the step before, in memory too."""
-        return self.lengths is None and self.reset is None
 
     def pack(self, values: Tensor) -> Tensor:
         """[T, B, F] to [N, F]."""
@@ -83,6 +75,13 @@ class Layout:
         if self.reverse:
             cleared = torch.cat([cleared[1:], torch.zeros_like(cleared[:1])])
         return self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
+
+
+@lru_cache(maxsize=64)
+def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]:
+    """Offsets and active rows of a batch without lengths; nobody writes to them."""
+    offsets = torch.arange(steps) * batch
+    return offsets.flip(0) if reverse else offsets, torch.full((steps,), batch)
 
 
 def entering_index(offsets: Tensor, active: Tensor, batch: int, rows: int) -> Tensor:

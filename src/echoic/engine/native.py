@@ -28,14 +28,16 @@ class Native:
             return f"the native engine runs on CPUs, not on {call.inputs.device.type}"
         if call.inputs.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
             return "the native engine calculates in float32 and float64 alone"
-        if any(p.dtype != call.inputs.dtype or not p.is_cpu for p in cell.parameters()):
-            return "the cell's parameters have another type or device than the inputs"
         if call.memory != "store":
             return f"memory={call.memory!r} is not in the native engine yet"
         if recording() is not None or observing():
             return "the steps are being observed one by one"
         step = compiled(cell)
-        return f"{type(cell).__name__} is no program: {step}" if isinstance(step, str) else None
+        if isinstance(step, str):
+            return f"{type(cell).__name__} is no program: {step}"
+        if any(p.dtype != call.inputs.dtype for p in effective_tensors(cell, step.recording.parameters)):
+            return "the cell's parameters have another type than the inputs"
+        return None
 
     def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:
         from echoic.engine import operators
@@ -51,7 +53,15 @@ class Native:
             t.requires_grad for t in (projected, *states, *fresh, *parameters)
         )
         results = operators.run(
-            projected, states, fresh, parameters, layout.offsets, layout.active, layout.cleared, step.key, differentiable
+            projected,
+            states,
+            fresh,
+            parameters,
+            layout.offsets,
+            layout.active,
+            layout.cleared,
+            step.key,
+            differentiable,
         )
         last = results[1 : 1 + len(states)]
         return layout.unpack(results[0]), type(call.state)(*(layout.unranked(part) for part in last))

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from echoic.engine.compiled import PACKED, Compiled, Kernel, compiled_by_key
 from echoic.engine.layout import entering_index
@@ -23,8 +24,35 @@ from echoic.engine.trace import Outer
 _WORTH_A_THREAD = 400_000
 
 
+def run(*arguments: Any) -> list[Tensor]:
+    """``echoic::run`` where somebody watches (compilation, export, function transforms); else the same without the
+    operator's overhead."""
+    if _watched():
+        return run_operator(*arguments)
+    projected, states, fresh, parameters, offsets, active, cleared, key, training = arguments
+    if not training:
+        return forward(*arguments)
+    sizes = (len(states), len(fresh))
+    return list(_Recurrence.apply(sizes, offsets, active, cleared, key, projected, *states, *fresh, *parameters))
+
+
 @torch.library.custom_op("echoic::run", mutates_args=())
-def run(
+def run_operator(
+    projected: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+    training: bool,
+) -> list[Tensor]:
+    """``forward`` as an operator."""
+    return forward(projected, states, fresh, parameters, offsets, active, cleared, key, training)
+
+
+def forward(
     projected: Tensor,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
@@ -57,7 +85,7 @@ def run(
     states = [state.contiguous() for state in states]
     fresh = [part.contiguous() for part in fresh]
     outputs = projected.new_empty(rows, cell.output_width)
-    last = [state.clone() for state in states]
+    last = [state.clone() for state in states]  # rows of no step keep their state
     kept = [
         outputs if i == cell.aliased else projected.new_empty(rows if training and keep else 0, width)
         for i, (keep, width) in enumerate(zip(cell.kept, cell.widths, strict=True))
@@ -71,14 +99,14 @@ def run(
         for i, state in enumerate(states)
     ]  # fmt: skip
     arrays = {"projected": projected, "output": outputs, "saved": saved}
-    _execute(cell, kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
+    _execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
     if not training:
         return [outputs, *last]
     empty = [outputs.new_empty(0, width) if i == cell.aliased else kept[i] for i, width in enumerate(cell.widths)]
     return [outputs, *last, *empty, saved]
 
 
-@run.register_fake
+@run_operator.register_fake
 def _(
     projected: Tensor,
     states: Sequence[Tensor],
@@ -101,7 +129,25 @@ def _(
 
 
 @torch.library.custom_op("echoic::run_backward", mutates_args=())
-def run_backward(
+def run_backward_operator(
+    pull: Tensor,
+    pulls: Sequence[Tensor],
+    outputs: Tensor,
+    kept: Sequence[Tensor],
+    saved: Tensor,
+    states: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    offsets: Tensor,
+    active: Tensor,
+    cleared: Tensor | None,
+    key: str,
+) -> list[Tensor]:
+    """``backward`` as an operator."""
+    return backward(pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, key)
+
+
+def backward(
     pull: Tensor,
     pulls: Sequence[Tensor],
     outputs: Tensor,
@@ -145,7 +191,7 @@ def run_backward(
     ]
     derived = cell.recording.prologue.forward(*parameters)
     timing = (offsets, active, cleared)
-    _execute(cell, kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
+    _execute(kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
     entering = _Entering(cell, states, fresh, after, timing)
     sums = [
         _outer(arrays[names[0]], names[1], arrays, entering) if isinstance(deferred, Outer) else arrays[names[0]].sum(0)
@@ -155,7 +201,7 @@ def run_backward(
     return [arrays["grad.projected"], *first, *freshened, *(g.contiguous() for g in _own(trained, sums))]
 
 
-@run_backward.register_fake
+@run_backward_operator.register_fake
 def _(
     pull: Tensor,
     pulls: Sequence[Tensor],
@@ -245,7 +291,6 @@ def _address(tensors: Sequence[Tensor], index: int) -> int:
 
 
 def _execute(
-    cell: Compiled,
     kernel: Kernel,
     sizes: tuple[int, int],
     timing: tuple[Tensor, Tensor, Tensor | None],
@@ -259,20 +304,20 @@ def _execute(
     if rows == 0:
         return
     offsets, active, cleared = timing
-    by_name = dict(zip(cell.recording.derived, derived, strict=True))
-    vectors = [by_name[name].contiguous() for name in kernel.plan.vectors]
-    matrices = [by_name[name] for name in kernel.plan.matrices]
+    vectors = [derived[i].contiguous() for i in kernel.vectors]
+    matrices = [derived[i] for i in kernel.matrices]
     ports = [
-        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0)) if p.role == PACKED else (p.role, p.index, 0, 0)
+        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0))
+        if p.role == PACKED
+        else (p.role, p.index, 0, 0)
         for p in kernel.ports
     ]
-    work = rows * (kernel.work + 1)
     use_openmp_of_torch()
     kernel.native.execute(
         (len(active), batch, rows),
         (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
         backward,
-        max(1, min(torch.get_num_threads(), batch, int(work // _WORTH_A_THREAD))),
+        max(1, min(torch.get_num_threads(), batch, rows * kernel.work // _WORTH_A_THREAD)),
         ports,
         states,
         gradients,
@@ -297,33 +342,66 @@ def use_openmp_of_torch() -> bool:
     return False
 
 
+class _Recurrence(torch.autograd.Function):
+    """``forward`` and ``backward`` without the overhead of operators."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        sizes, offsets, active, cleared, key, projected, *rest = arguments
+        states, fresh, parameters = _parts(rest, sizes)
+        results = forward(projected, states, fresh, parameters, offsets, active, cleared, key, True)
+        ctx.sizes, ctx.key = sizes, key
+        ctx.save_for_backward(results[0], results[-1], *results[1 + sizes[0] : -1], offsets, active, cleared, *rest)
+        ctx.mark_non_differentiable(*results[1 + sizes[0] :])
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        found = _gradients(ctx.saved_tensors, ctx.sizes, ctx.key, grads)
+        return None, None, None, None, None, found[0], *found[1], *found[2], *found[3]
+
+
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    projected, states, fresh, parameters, offsets, active, cleared, key, training = inputs
-    cell = compiled_by_key(key)
-    fields = len(cell.fields)
-    ctx.key, ctx.fields, ctx.resets, ctx.training = key, fields, len(fresh), training
-    outputs, kept, saved = output[0], output[1 + fields : 1 + 2 * fields], output[-1]
-    ctx.save_for_backward(outputs, saved, *kept, *states, *fresh, offsets, active, cleared, *parameters)
-    ctx.set_materialize_grads(True)
+    _, states, fresh, parameters, offsets, active, cleared, ctx.key, _ = inputs
+    ctx.sizes = (len(states), len(fresh))
+    timing = (offsets, active, cleared)
+    ctx.save_for_backward(output[0], output[-1], *output[1 + len(states) : -1], *timing, *states, *fresh, *parameters)
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
-    outputs, saved, *rest = ctx.saved_tensors
-    fields = ctx.fields
-    kept, states = rest[:fields], rest[fields : 2 * fields]
-    fresh = rest[2 * fields : 2 * fields + ctx.resets]
-    offsets, active, cleared, *parameters = rest[2 * fields + ctx.resets :]
-    cell = compiled_by_key(ctx.key)
+    found = _gradients(ctx.saved_tensors, ctx.sizes, ctx.key, grads)
+    return *found, None, None, None, None, None
+
+
+def _parts(tensors: Sequence[Tensor], sizes: tuple[int, int]) -> tuple[Sequence[Tensor], ...]:
+    """States, fresh states, parameters."""
+    fields, resets = sizes
+    return tensors[:fields], tensors[fields : fields + resets], tensors[fields + resets :]
+
+
+def _gradients(
+    tensors: Sequence[Tensor], sizes: tuple[int, int], key: str, grads: Sequence[Tensor | None]
+) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor | None]]:
+    """Of the projected inputs, the states, the fresh states, the parameters."""
+    fields, resets = sizes
+    outputs, saved, *rest = tensors
+    kept, (offsets, active, cleared), rest = rest[:fields], rest[fields : fields + 3], rest[fields + 3 :]
+    states, fresh, parameters = _parts(rest, sizes)
+    cell = compiled_by_key(key)
     pull = grads[0] if grads[0] is not None else torch.zeros_like(outputs)
     pulls = [g if g is not None else torch.zeros_like(s) for g, s in zip(grads[1 : 1 + fields], states, strict=True)]
-    found = run_backward(
-        pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, ctx.key
-    )
-    first, freshened = found[1 : 1 + fields], found[1 + fields : 1 + fields + ctx.resets]
+    run_back = run_backward_operator if _watched() else backward
+    found = run_back(pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, key)
     trained: list[Tensor | None] = [None] * len(parameters)
-    for position, gradient in zip(cell.recording.trained, found[1 + fields + ctx.resets :], strict=True):
+    for position, gradient in zip(cell.recording.trained, found[1 + fields + resets :], strict=True):
         trained[position] = gradient
-    return found[0], first, freshened, trained, None, None, None, None, None
+    return found[0], found[1 : 1 + fields], found[1 + fields : 1 + fields + resets], trained
 
 
-run.register_autograd(_backward, setup_context=_setup_context)
+def _watched() -> bool:
+    """Whether compilation, export, a function transform or a dispatch mode looks at operators."""
+    transformed = torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() or transformed or _get_current_dispatch_mode() is not None
+
+
+run_operator.register_autograd(_backward, setup_context=_setup_context)

@@ -175,7 +175,7 @@ class _Sorter:
         """Number, parameter, row value or sum over the rows."""
         inputs = node.all_input_nodes
         packet = getattr(node.target, "overloadpacket", None)
-        if packet in _FILLS and not (packet is aten.empty_like):
+        if packet in _FILLS and packet is not aten.empty_like:
             number = 1.0 if packet in (aten.ones, aten.ones_like, aten.new_ones) else 0.0
             if packet in (aten.full, aten.full_like, aten.new_full):
                 number = float(node.args[2 if packet is aten.new_full else 1])  # pyright: ignore
@@ -381,4 +381,3 @@ def _place(error: BaseException, cell: Cell) -> str:
     home = type(cell).__module__.rsplit(".", 1)[-1]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if home in frame.filename]
     return f" (line {frames[-1].lineno} of {home}: {frames[-1].line})" if frames else ""
-
