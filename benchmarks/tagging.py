@@ -42,7 +42,8 @@ SETS = {
         "slot-gated BiLSTM: slot F1 88.8, intents 97.0, whole sentences 75.5 (Goo et al., 2018)",
     ),
     "weibo-ner": Set(
-        "train.tsv.gz", "dev.tsv.gz", "test.tsv.gz", {}, ("f1", "precision", "recall"),
+        "train.tsv.gz", "dev.tsv.gz", "test.tsv.gz", {"batch_size": 16, "hidden_size": 100, "epochs": 40},
+        ("f1", "precision", "recall"),
         "character BiLSTM-CRF 52.8, with pretrained vectors (Zhang and Yang, 2018)",
     ),
     "wikigold": Set(
