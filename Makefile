@@ -8,12 +8,12 @@ DEMO ?= demo
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt $(wildcard native/CMakeLists.txt native/*/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "echoic needs Python 3.11 or later; found " + sys.version)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt hatchling editables
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch .venv/.ready
 
 demo: setup
@@ -37,4 +37,4 @@ lint: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv $(DEMO)
+	rm -rf .venv build $(DEMO)

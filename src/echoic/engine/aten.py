@@ -326,10 +326,15 @@ def _item(translator: Translator, node: fx.Node) -> Any:
     raise AssertionError("taken from its tuple by the tracer")
 
 
+_SAME_NAME = (
+    "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh "
+    "mul div maximum minimum lt le eq ne where"
+)
+_NOTHING_TO_ROWS = "clone alias detach view reshape unsqueeze squeeze _to_copy _unsafe_view lift_fresh_copy"
 HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     operator.getitem: _item,
-    **{getattr(aten, name): _map(name) for name in ["neg", "abs", "sign", "floor", "relu", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "sigmoid", "tanh", "mul", "div", "maximum", "minimum", "lt", "le", "eq", "ne", "where"]},
-    **{getattr(aten, name): _same for name in ["clone", "alias", "detach", "view", "reshape", "unsqueeze", "squeeze", "_to_copy", "_unsafe_view", "lift_fresh_copy"]},
+    **{getattr(aten, name): _map(name) for name in _SAME_NAME.split()},
+    **{getattr(aten, name): _same for name in _NOTHING_TO_ROWS.split()},
     torch.ops.prims.convert_element_type: _same,
     aten.sgn: _map("sign"),
     aten.gt: _turned("lt"),

@@ -11,8 +11,8 @@ from echoic.engine.scan import Scan
 from echoic.engine.torch_fused import TorchFused
 from echoic.errors import BackendError
 
-# Fastest first. The native engine will be a line here.
-BACKENDS: tuple[Backend, ...] = (TorchFused(), Native(), Scan(), Reference())
+# Fastest first.
+BACKENDS: tuple[Backend, ...] = (Native(), TorchFused(), Scan(), Reference())
 NAMES = ("auto", *(backend.name for backend in BACKENDS))
 
 _said: set[str] = set()

@@ -92,7 +92,7 @@ class Compiled:
         return self._kernels[key]
 
     def _lay_out(self, program: Program, dtype: torch.dtype) -> Kernel:
-        from echoic import _native
+        import echoic._native as engine
 
         ports: list[Port] = []
         places: dict[Port, int] = {}
@@ -107,7 +107,7 @@ class Compiled:
         sources = {s.name: place(*self._port(s.name, s.shape[0])) for s in rows}
         results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
         plan = make_plan(program, [port.width for port in ports], sources, results)
-        native = _native.Plan(encode(plan, program, _native.opcode), plan.constants, dtype == torch.float64)
+        native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
         pointwise = sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
@@ -180,7 +180,7 @@ def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
 
 
 def _structure(cell: Cell) -> Hashable:
-    """What the recording of a cell depends on: its class, its options, the sizes of its parameters, not their values."""
+    """What the recording of a cell depends on: class, options and the sizes of the parameters, not their values."""
     simple = []
     for name, module in cell.named_modules():
         if ".parametrizations" in f".{name}":

@@ -6,22 +6,17 @@ and opcheck see them as operators like any other. The gradient of the gradient i
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from echoic.engine.compiled import PACKED, Compiled, Kernel, compiled_by_key
-from echoic.engine.layout import entering_index
+from echoic.engine.compiled import PACKED, compiled_by_key
+from echoic.engine.deferred import Entering, outer
+from echoic.engine.execute import address, execute
 from echoic.engine.trace import Outer
-
-# Work for which a second thread is not worth its waking, in multiplications.
-_WORTH_A_THREAD = 400_000
 
 
 def run(*arguments: Any) -> list[Tensor]:
@@ -94,12 +89,12 @@ def forward(
     kernel = cell.kernel("forward" if training else "inference", dtype)
     derived = cell.recording.prologue.forward(*parameters)
     held = [
-        (state.shape[1], state.data_ptr(), _address(fresh, i), kept[i].data_ptr() if len(kept[i]) else 0,
+        (state.shape[1], state.data_ptr(), address(fresh, i), kept[i].data_ptr() if len(kept[i]) else 0,
          kept[i].shape[1], last[i].data_ptr())
         for i, state in enumerate(states)
     ]  # fmt: skip
     arrays = {"projected": projected, "output": outputs, "saved": saved}
-    _execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
+    execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
     if not training:
         return [outputs, *last]
     empty = [outputs.new_empty(0, width) if i == cell.aliased else kept[i] for i, width in enumerate(cell.widths)]
@@ -182,19 +177,19 @@ def backward(
     first = [part.clone() for part in pulls]  # rows of no step hand their gradient through
     freshened = [torch.zeros_like(part) for part in fresh]
     held = [
-        (state.shape[1], state.data_ptr(), _address(fresh, i), after[i].data_ptr() if len(after[i]) else 0,
+        (state.shape[1], state.data_ptr(), address(fresh, i), after[i].data_ptr() if len(after[i]) else 0,
          after[i].shape[1], 0)
         for i, state in enumerate(states)
     ]  # fmt: skip
     gradients = [
-        (part.shape[1], part.data_ptr(), first[i].data_ptr(), _address(freshened, i)) for i, part in enumerate(pulls)
+        (part.shape[1], part.data_ptr(), first[i].data_ptr(), address(freshened, i)) for i, part in enumerate(pulls)
     ]
     derived = cell.recording.prologue.forward(*parameters)
     timing = (offsets, active, cleared)
-    _execute(kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
-    entering = _Entering(cell, states, fresh, after, timing)
+    execute(kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
+    entering = Entering(cell, states, fresh, after, timing)
     sums = [
-        _outer(arrays[names[0]], names[1], arrays, entering) if isinstance(deferred, Outer) else arrays[names[0]].sum(0)
+        outer(arrays[names[0]], names[1], arrays, entering) if isinstance(deferred, Outer) else arrays[names[0]].sum(0)
         for deferred, names in zip(cell.recording.deferred, cell.programs.operands, strict=True)
     ]
     trained = cell.recording.epilogue.forward(*parameters, *sums)
@@ -231,115 +226,6 @@ def _own(trained: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
         found.append(gradient.clone() if address in seen else gradient)
         seen.add(address)
     return found
-
-
-class _Entering:
-    """The state before every row's step as one matrix [N, W], made where it is needed."""
-
-    def __init__(
-        self, cell: Compiled, states: Sequence[Tensor], fresh: Sequence[Tensor], after: Sequence[Tensor], timing: Any
-    ) -> None:
-        self.cell, self.states, self.fresh, self.after, self.timing = cell, states, fresh, after, timing
-        self.made: dict[str, Tensor] = {}
-
-    def matrix(self, name: str) -> Tensor:
-        """The state of a field, ``state.hidden``."""
-        if name not in self.made:
-            offsets, active, cleared = self.timing
-            i = self.cell.fields.index(name.removeprefix("state."))
-            batch, rows = self.states[i].shape[0], self.after[i].shape[0]
-            index = entering_index(offsets, active, batch, rows)
-            entering = torch.cat([self.states[i], self.after[i]]).index_select(0, index)
-            if cleared is not None:
-                ranks = torch.empty(rows, dtype=torch.int64)
-                positions = torch.arange(rows)
-                steps = torch.repeat_interleave(torch.arange(len(offsets)), active)
-                begins = torch.repeat_interleave(active.cumsum(0) - active, active)
-                ranks[offsets[steps] + positions - begins] = positions - begins
-                chosen = cleared.bool().unsqueeze(1)
-                entering = torch.where(chosen, self.fresh[i].index_select(0, ranks), entering)
-            self.made[name] = entering
-        return self.made[name]
-
-    def shifted(self, name: str) -> tuple[Tensor, Tensor, bool] | None:
-        """First state, states after every step, and whether time runs backwards, of a dense batch without resets:
-        then the matrix need not be made."""
-        offsets, active, cleared = self.timing
-        i = self.cell.fields.index(name.removeprefix("state."))
-        batch, rows = self.states[i].shape[0], self.after[i].shape[0]
-        if cleared is not None or rows == 0 or rows != batch * len(active):
-            return None
-        return self.states[i], self.after[i], len(offsets) > 1 and bool(offsets[0] > offsets[1])
-
-
-def _outer(left: Tensor, right: str, arrays: dict[str, Tensor], entering: _Entering) -> Tensor:
-    """The sum over all rows of the outer products of two values."""
-    if not right.startswith("state."):
-        return left.t() @ arrays[right]
-    shifted = entering.shifted(right)
-    if shifted is None:
-        return left.t() @ entering.matrix(right)
-    first, after, backwards = shifted
-    batch = first.shape[0]
-    later, begin = (left[:-batch], left[-batch:]) if backwards else (left[batch:], left[:batch])
-    before = after[batch:] if backwards else after[:-batch]
-    return torch.addmm(begin.t() @ first, later.t(), before)
-
-
-def _address(tensors: Sequence[Tensor], index: int) -> int:
-    return tensors[index].data_ptr() if tensors else 0
-
-
-def _execute(
-    kernel: Kernel,
-    sizes: tuple[int, int],
-    timing: tuple[Tensor, Tensor, Tensor | None],
-    arrays: dict[str, Tensor],
-    states: list[tuple[int, ...]],
-    gradients: list[tuple[int, ...]],
-    derived: Sequence[Tensor],
-    backward: bool = False,
-) -> None:
-    rows, batch = sizes
-    if rows == 0:
-        return
-    offsets, active, cleared = timing
-    vectors = [derived[i].contiguous() for i in kernel.vectors]
-    matrices = [derived[i] for i in kernel.matrices]
-    ports = [
-        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0))
-        if p.role == PACKED
-        else (p.role, p.index, 0, 0)
-        for p in kernel.ports
-    ]
-    use_openmp_of_torch()
-    kernel.native.execute(
-        (len(active), batch, rows),
-        (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
-        backward,
-        max(1, min(torch.get_num_threads(), batch, rows * kernel.work // _WORTH_A_THREAD)),
-        ports,
-        states,
-        gradients,
-        [vector.data_ptr() for vector in vectors],
-        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
-    )
-
-
-@cache
-def use_openmp_of_torch() -> bool:
-    """Let the engine work on the threads that torch has already; False where torch has no such runtime."""
-    from echoic import _native
-
-    maps = Path("/proc/self/maps")
-    loaded = maps.read_text().splitlines() if maps.is_file() else []
-    paths = sorted({line.split()[-1] for line in loaded if "libgomp" in line or "libomp" in line})
-    for path in paths:
-        entry = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
-        if entry is not None:
-            _native.use_openmp(ctypes.cast(entry, ctypes.c_void_p).value)
-            return True
-    return False
 
 
 class _Recurrence(torch.autograd.Function):

@@ -107,12 +107,8 @@ def _chosen(recording: Recording, results: list[str]) -> list[str]:
         if value in free or value in saved:
             return
         operation = made.get(value)
-        if (
-            operation is None
-            or operation.kind == "matmul"
-            or operation.kind in REDUCTIONS
-            or (operation.kind not in CHEAP and value in forward)
-        ):
+        costly = operation is None or operation.kind == "matmul" or operation.kind in REDUCTIONS
+        if operation is None or costly or (operation.kind not in CHEAP and value in forward):
             saved[value] = None
         elif value not in forward:
             for operand in operation.operands:

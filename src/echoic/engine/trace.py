@@ -192,10 +192,10 @@ class _Sorter:
             return
         on_rows = any(i in self.rows or (i in self.numbers and ROWS in _shape_of(i)) for i in inputs)
         try:
-            if on_rows and ROWS not in _shape_of(node) and node.target is not operator.getitem:
-                if not self._is_tuple(node):
-                    self._defer(node)
-                    return
+            sums_rows = ROWS not in _shape_of(node) and node.target is not operator.getitem
+            if on_rows and sums_rows and not self._is_tuple(node):
+                self._defer(node)
+                return
             if on_rows:
                 self.rows[node] = self.translator.translate(node)
                 if packet is aten.copy_:  # what was overwritten has the new value from here on
@@ -364,9 +364,13 @@ def _without_numbers(cell: Cell) -> Cell:
             if tensor is not None:
                 hollow[id(tensor)] = torch.empty(tensor.shape, device="meta")
     twin = copy.deepcopy(cell, hollow)
-    for module in list(twin.modules()):
-        for name in list(getattr(module, "parametrizations", {})):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    for module in [m for m in twin.modules() if parametrize.is_parametrized(m)]:
+        names = list(module.parametrizations)  # pyright: ignore
+        shapes = [getattr(module, name).shape for name in names]
+        del module.parametrizations
+        module.__class__ = type(module).__bases__[0]  # as it was: torch puts a class of its own in front
+        for name, shape in zip(names, shapes, strict=True):
+            module.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device="meta")))
     return twin
 
 

@@ -1,0 +1,83 @@
+"""Calling the native engine: addresses, sizes, threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import echoic._native as engine
+from echoic.engine.compiled import PACKED, Kernel
+
+# Work for which a second thread is not worth its waking, in multiplications.
+_WORTH_A_THREAD = 400_000
+
+
+def address(tensors: Sequence[Tensor], index: int) -> int:
+    """Where the tensor of an index lies, 0 where there are none."""
+    return tensors[index].data_ptr() if tensors else 0
+
+
+def execute(
+    kernel: Kernel,
+    sizes: tuple[int, int],
+    timing: tuple[Tensor, Tensor, Tensor | None],
+    arrays: dict[str, Tensor],
+    states: list[tuple[int, ...]],
+    gradients: list[tuple[int, ...]],
+    derived: Sequence[Tensor],
+    backward: bool = False,
+) -> None:
+    """Run a kernel.
+
+    Args:
+        kernel: what to run.
+        sizes: rows of all steps together, rows of the batch.
+        timing: offsets and active rows of the steps, cleared rows, as in ``Layout``.
+        arrays: the packed arrays by name, [N, W] contiguous.
+        states, gradients: as ``echoic_state`` and ``echoic_gradient`` of the engine have them.
+        derived: what the prologue gave.
+        backward: from the last step to the first.
+    """
+    rows, batch = sizes
+    if rows == 0:
+        return
+    offsets, active, cleared = timing
+    vectors = [derived[i].contiguous() for i in kernel.vectors]
+    matrices = [derived[i] for i in kernel.matrices]
+    ports = [
+        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0))
+        if p.role == PACKED
+        else (p.role, p.index, 0, 0)
+        for p in kernel.ports
+    ]
+    use_openmp_of_torch()
+    kernel.native.execute(
+        (len(active), batch, rows),
+        (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
+        backward,
+        max(1, min(torch.get_num_threads(), batch, rows * kernel.work // _WORTH_A_THREAD)),
+        ports,
+        states,
+        gradients,
+        [vector.data_ptr() for vector in vectors],
+        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
+    )
+
+
+@cache
+def use_openmp_of_torch() -> bool:
+    """Let the engine work on the threads that torch has already; False where torch has no such runtime."""
+    maps = Path("/proc/self/maps")
+    loaded = maps.read_text().splitlines() if maps.is_file() else []
+    paths = sorted({line.split()[-1] for line in loaded if "libgomp" in line or "libomp" in line})
+    for path in paths:
+        entry = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
+        if entry is not None:
+            engine.use_openmp(ctypes.cast(entry, ctypes.c_void_p).value)
+            return True
+    return False
