@@ -47,7 +47,7 @@ def random_model(lines: list[str], name: str) -> tuple[EncoderDecoder, list[np.n
 def trained_model(lines: list[str], run: Path) -> tuple[EncoderDecoder, list[np.ndarray]]:
     """The model of a run of translate or summarize, and the sentences in its symbols."""
     task, model = echoic.load(run).fitted()
-    return model, task.encode_sources(lines)
+    return model, [task.preprocessing.text.encode_source(line) for line in lines]
 
 
 def main() -> None:

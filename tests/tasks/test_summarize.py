@@ -69,6 +69,17 @@ def test_what_is_cut_is_said():
         assert np.array_equal(short, full[:6])
 
 
+def test_summaries_that_are_none_are_said_by_row():
+    table = mails().with_columns(subject=pl.when(pl.col("id") == 7).then(pl.col("body")).otherwise(pl.col("subject")))
+    with collected() as said:
+        splits = task_of(source="body", target="subject").prepare(table)
+    assert any("no shorter than the text (row 8)" in text for text in said)
+    parts = (splits.train, splits.validation, splits.test)
+    assert sum(len(part) for part in parts if part is not None) == 70
+    left = task_of(source="body", target="subject", drop_unlikely=True).prepare(table)
+    assert sum(len(part) for part in (left.train, left.validation, left.test) if part is not None) == 69
+
+
 def test_nothing_longer_than_allowed_is_written():
     task = task_of(source="body", target="subject", max_length=3)
     task.prepare(mails())

@@ -54,6 +54,17 @@ def check_lengths(pairs: Pairs, leave_out: bool) -> Pairs:
     return pairs.take(np.setdiff1d(np.arange(len(pairs)), found)) if leave_out else pairs
 
 
+def check_shorter(pairs: Pairs, leave_out: bool) -> Pairs:
+    """Say which targets are no shorter than their sources, as summaries are to be, and leave them out if wanted."""
+    whole = [len(t or "") >= len(s) for s, t in zip(pairs.sources, pairs.targets, strict=True)]
+    if not any(whole):
+        return pairs
+    found = [row for row, is_whole in zip(pairs.rows, whole, strict=True) if is_whole]
+    what = "left out" if leave_out else "kept; --set drop_unlikely=true leaves them out"
+    notice(f"{pairs.origin}: {counted(len(found), 'target')} no shorter than the text ({_rows(found)}): {what}.")
+    return pairs.take(np.flatnonzero(np.logical_not(whole))) if leave_out else pairs
+
+
 def check_overlap(train: Pairs, held: Pairs, name: str) -> None:
     """Say which pairs of a part that is to be tested on are trained on, too."""
     seen = {(_key(s), _key(t or "")): row for s, t, row in zip(train.sources, train.targets, train.rows, strict=True)}

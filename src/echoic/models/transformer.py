@@ -73,9 +73,9 @@ class Transformer(EncoderDecoder):
             features, asking, together = layer.step(features, before, source, visible)
             kept.append(together)
         weights = self._looks(asking, memory, visible)[:, 0]
-        features = self.decoder_norm(features)
-        scores = self._scores(features[:, 0], embedded[:, 0], weights, memory.source)
-        return Advance(scores.log_softmax(dim=1), weights, TransformerState(tuple(kept)))
+        scores = self._scores(self.decoder_norm(features)[:, 0], embedded[:, 0], weights, memory.source)
+        told = scores.log_softmax(dim=1) if self.copying is None else scores
+        return Advance(told, weights, TransformerState(tuple(kept)))
 
     def teach(self, memory: Memory, batch: PairBatch) -> Taught:
         """All steps at once; no symbol sees one that comes later."""

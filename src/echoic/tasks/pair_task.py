@@ -123,7 +123,7 @@ class PairTask(Task[EncodedPairs]):
         """
         data = self.settings.data
         pairs, columns = read_pairs(source, PairColumns(data.source, data.target), data.target_file)
-        pairs = check_lengths(usable_pairs(pairs), data.drop_unlikely)
+        pairs = self.check(usable_pairs(pairs))
         files = {"validation": data.validation, "test": data.test}
         shares = {"validation": data.validation_share, "test": data.test_share}
         wanted = [0.0 if files[name] else share for name, share in shares.items()]
@@ -142,6 +142,10 @@ class PairTask(Task[EncodedPairs]):
         self.preprocessing = PairPreprocessing(source=columns.source, target=columns.target, text=text)
         encoded = {name: self.encode(part) for name, part in parts.items()}
         return Splits(self.encode(train), encoded["validation"], encoded["test"] if len(parts["test"]) else None)
+
+    def check(self, pairs: Pairs) -> Pairs:
+        """Say which pairs look wrong, before anything is trained; those that are left."""
+        return check_lengths(pairs, self.settings.data.drop_unlikely)
 
     def fit_text(self, train: Pairs) -> PairText:
         """The vocabulary of the training part."""

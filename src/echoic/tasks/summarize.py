@@ -9,6 +9,7 @@ from torch import nn
 
 from echoic.baselines.summaries import lead_baselines
 from echoic.data.encoded_pairs import EncodedPairs
+from echoic.data.pair_checks import check_shorter
 from echoic.data.pairs import Pairs
 from echoic.insight.report import Section
 from echoic.insight.summary_sections import Summarised, shown_numbers, summary_sections
@@ -69,6 +70,10 @@ class Summarize(PairTask):
     Settings = SummarizeSettings
     promoted = (*PairTask.promoted, "max_source", "references")
     settings: SummarizeSettings
+
+    def check(self, pairs: Pairs) -> Pairs:
+        """Say which summaries are no shorter than their texts; ratios of lengths say nothing here."""
+        return check_shorter(pairs, self.settings.data.drop_unlikely)
 
     def encode(self, pairs: Pairs) -> EncodedPairs:
         """Symbols of both sides. A text is cut after its first ``max_source`` symbols, a summary to be learnt after
