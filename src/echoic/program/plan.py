@@ -7,7 +7,7 @@ done: they are places.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from echoic.program.fusion import fused, use_counts
@@ -102,9 +102,7 @@ class Plan:
     stages: list[Stage] = field(default_factory=list)
 
 
-def make_plan(
-    program: Program, ports: list[int], sources: dict[str, Place], results: dict[str, list[Place]]
-) -> Plan:
+def make_plan(program: Program, ports: list[int], sources: dict[str, Place], results: dict[str, list[Place]]) -> Plan:
     """Lay out a program.
 
     Args:
@@ -113,11 +111,25 @@ def make_plan(
         sources: where each row source is read.
         results: where each result is written; results of one value may share a place.
     """
-    program = fused(program)
+    program = _with_vectors_as_rows(fused(program))
     vectors = [s.name for s in program.sources if s.kind == "vector"]
     sizes = [rows * columns for rows, columns in program.matrices.values()]
     plan = Plan(list(ports), len(ports), vectors, list(program.matrices), sizes)
     return _Layout(program, plan, sources, results).plan
+
+
+def _with_vectors_as_rows(program: Program) -> Program:
+    """A vector has no rows in memory: where an operation needs them, it is copied to every row first."""
+    copies: dict[str, Operation] = {}
+    operations: list[Operation] = []
+    for operation in program.operations:
+        if operation.kind in REDUCTIONS or operation.kind in ("matmul", "slice"):
+            value = str(operation.operands[0])
+            if value in program.vectors:
+                copies.setdefault(value, Operation(f"row.of.{len(copies)}", "copy", (value,)))
+                operation = replace(operation, operands=(copies[value].name, *operation.operands[1:]))
+        operations.append(operation)
+    return Program(program.sources, (*copies.values(), *operations), program.results) if copies else program
 
 
 class _Layout:
@@ -277,7 +289,9 @@ class _Layout:
                 self.plan.stages.append(self._matmul_stage(self.products.by_result[first.name]))
             else:
                 value = str(first.operands[0])
-                self.plan.stages.append(Reduce(first.kind, self._home(value), self._home(first.name), self.widths[value]))
+                self.plan.stages.append(
+                    Reduce(first.kind, self._home(value), self._home(first.name), self.widths[value])
+                )
 
     def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
         last = {o: i for i, operation in enumerate(stage) for o in operation.operands if isinstance(o, str)}

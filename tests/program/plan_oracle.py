@@ -1,0 +1,96 @@
+"""A plan carried out with NumPy as the engine is told to: stage after stage, tile by tile, place by place.
+
+Whatever was not written yet is NaN. Tiles are small, so that a stage which reads other columns or rows than it is
+just writing is found out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoic.program import Program
+from echoic.program.operations import KINDS, REDUCTIONS, Array
+from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Vector, Where
+
+TILE_ROWS, TILE_COLUMNS = 2, 3
+
+
+def run_plan(plan: Plan, program: Program, memory: list[Array], sources: dict[str, Array]) -> None:
+    """Carry a plan out.
+
+    Args:
+        plan: of ``program``.
+        memory: of the ports given from outside, [B, width] each; is written to.
+        sources: vectors and matrices of the program by name.
+    """
+    assert [m.shape[1] for m in memory] == plan.ports[: plan.outside]
+    batch = memory[0].shape[0] if memory else 1
+    scratch = [np.full((batch, width), np.nan) for width in plan.ports[plan.outside :]]
+    _Carrier(plan, [*memory, *scratch], sources, batch).run()
+
+
+class _Carrier:
+    def __init__(self, plan: Plan, memory: list[Array], sources: dict[str, Array], batch: int) -> None:
+        self.plan, self.memory, self.sources, self.batch = plan, memory, sources, batch
+
+    def run(self) -> None:
+        with np.errstate(all="ignore"):
+            for stage in self.plan.stages:
+                if isinstance(stage, Pointwise):
+                    self.pointwise(stage)
+                elif isinstance(stage, Matmul):
+                    self.matmul(stage)
+                else:
+                    assert isinstance(stage, Reduce)
+                    source = self.columns(stage.source, stage.width)
+                    self.columns(stage.target, 1)[:] = REDUCTIONS[stage.kind].meaning(source)
+
+    def columns(self, place: Place, width: int) -> Array:
+        """A view of memory, never beyond its end."""
+        port = self.memory[place.port]
+        assert 0 <= place.offset
+        assert place.offset + width <= port.shape[1]
+        return port[:, place.offset : place.offset + width]
+
+    def matmul(self, stage: Matmul) -> None:
+        matrix = self.sources[self.plan.matrices[stage.matrix]]
+        made = np.ascontiguousarray(self.columns(stage.source, matrix.shape[0])) @ matrix
+        if stage.added is not None:
+            made = made + self.columns(stage.added, matrix.shape[1])
+        if stage.bias is not None:
+            made = made + self.sources[self.plan.vectors[stage.bias]]
+        self.columns(stage.target, matrix.shape[1])[:] = made
+
+    def pointwise(self, stage: Pointwise) -> None:
+        for row in range(0, self.batch, TILE_ROWS):
+            rows = slice(row, min(row + TILE_ROWS, self.batch))
+            for column in range(0, stage.width, TILE_COLUMNS):
+                self.tile(stage, rows, column, min(TILE_COLUMNS, stage.width - column))
+
+    def tile(self, stage: Pointwise, rows: slice, column: int, wide: int) -> None:
+        tiles: dict[int, Array] = {}
+        shape = (rows.stop - rows.start, wide)
+
+        def read(where: Where, spread: bool) -> Array:
+            if isinstance(where, Register):
+                assert not spread
+                return tiles[where.index]
+            if isinstance(where, Constant):
+                return np.full(shape, self.plan.constants[where.index])
+            if isinstance(where, Vector):
+                vector = self.sources[self.plan.vectors[where.index]]
+                return np.broadcast_to(vector[:1] if spread else vector[column : column + wide], shape)
+            view = self.columns(where, 1 if spread else stage.width)
+            return np.broadcast_to(view[rows] if spread else view[rows, column : column + wide], shape)
+
+        for micro in stage.micros:
+            spread = micro.kind == "broadcast"
+            operands = [np.ascontiguousarray(read(where, spread)) for where in micro.operands]
+            made = operands[0] if spread else KINDS[micro.kind].meaning(*operands)
+            made = np.asarray(made, dtype=float)
+            assert made.shape == shape
+            if isinstance(micro.target, Register):
+                tiles[micro.target.index] = made
+            else:
+                assert isinstance(micro.target, Place)
+                self.columns(micro.target, stage.width)[rows, column : column + wide] = made

@@ -1,0 +1,158 @@
+"""Fusing and laying out preserve what a program means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.program.plan_oracle import run_plan
+from tests.program.random_programs import layouts, numbers_for, planned, programs
+
+from echoic.program import Builder, Program, interpret
+from echoic.program.fusion import fused, use_counts
+from echoic.program.operations import KINDS
+from echoic.program.plan import Matmul, Place, Pointwise, make_plan
+
+BATCH = 3
+
+
+def tries(count: int) -> settings:
+    """So many examples, however long one takes to draw."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def carried_out(program: Program, layout, sources, batch: int = BATCH) -> dict[str, list[np.ndarray]]:
+    """What a plan writes for each result, at every place where it is wanted."""
+    memory = [np.full((batch, width), np.nan) for width in layout.ports]
+    for name, place in layout.sources.items():
+        memory[place.port][:, place.offset : place.offset + sources[name].shape[1]] = sources[name]
+    before = [m.copy() for m in memory]
+    run_plan(planned(program, layout), fused(program), memory, sources)
+    for name, place in layout.sources.items():  # nothing is written over what is read
+        if place.port not in {p.port for places in layout.results.values() for p in places}:
+            np.testing.assert_array_equal(memory[place.port], before[place.port], err_msg=name)
+    values = dict(program.results)
+    return {
+        name: [memory[p.port][:, p.offset : p.offset + program.widths[values[name]]] for p in places]
+        for name, places in layout.results.items()
+    }
+
+
+@tries(400)
+@given(st.data())
+def test_a_plan_does_what_the_program_says(data) -> None:
+    whole = data.draw(st.booleans())
+    program = data.draw(programs(whole=whole))
+    layout = data.draw(layouts(program))
+    sources = numbers_for(program, data.draw(st.integers(0, 99)), BATCH, whole)
+    expected = interpret(program, sources)
+    if not any(s.kind == "row" for s in program.sources):
+        expected = {n: np.broadcast_to(v, (BATCH, v.shape[1])) for n, v in expected.items()}
+    tolerance = 0 if whole else 1e-9
+    for name, found in carried_out(program, layout, sources).items():
+        for values in found:
+            np.testing.assert_allclose(values, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@tries(150)
+@given(programs(whole=True), st.integers(0, 99))
+def test_fusing_changes_no_number_and_makes_no_more_operations(program: Program, seed: int) -> None:
+    sources = numbers_for(program, seed, BATCH, whole=True)
+    rewritten = fused(program)
+    assert len(rewritten.operations) <= len(program.operations)
+    expected, found = interpret(program, sources), interpret(rewritten, sources)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(*(np.broadcast_to(v, (BATCH, v.shape[1])) for v in (found[name], value)))
+
+
+def test_a_product_and_a_negative_are_absorbed() -> None:
+    builder = Builder()
+    for name in "abc":
+        builder.source(name, "row", 3)
+    product = builder.emit("mul", "a", "b", width=3)
+    total = builder.emit("add", product, "c", width=3)
+    negative = builder.emit("neg", "a", width=3)
+    rest = builder.emit("add", "c", negative, width=3)
+    program = fused(builder.program({"total": str(total), "rest": str(rest)}))
+    assert [(o.kind, o.operands) for o in program.operations] == [("fma", ("a", "b", "c")), ("sub", ("c", "a"))]
+
+
+def test_a_product_that_is_used_twice_stays() -> None:
+    builder = Builder()
+    builder.source("a", "row", 3)
+    product = str(builder.emit("mul", "a", "a", width=3))
+    total = str(builder.emit("add", product, "a", width=3))
+    program = builder.program({"product": product, "total": total})
+    assert use_counts(program) == {"a": 3, product: 2, total: 1}
+    assert [o.kind for o in fused(program).operations] == ["mul", "add"]
+
+
+def lstm_like() -> Program:
+    builder = Builder()
+    builder.source("projected", "row", 28)
+    builder.source("hidden", "row", 7)
+    builder.source("cell", "row", 7)
+    builder.source("weight", "matrix", 7, 28)
+    builder.source("bias", "vector", 28)
+    gates = builder.emit("matmul", "hidden", "weight", width=28)
+    gates = builder.emit("add", gates, "bias", width=28)
+    gates = builder.emit("add", "projected", gates, width=28)
+    i, f, g, o = (builder.slice(gates, 7 * k, 7 * k + 7) for k in range(4))
+    i, f, o = (builder.emit("sigmoid", x, width=7) for x in (i, f, o))
+    kept = builder.emit("mul", f, "cell", width=7)
+    added = builder.emit("mul", i, builder.emit("tanh", g, width=7), width=7)
+    cell = builder.emit("add", kept, added, width=7)
+    hidden = builder.emit("mul", o, builder.emit("tanh", cell, width=7), width=7)
+    return builder.program({"hidden": str(hidden), "cell": str(cell)})
+
+
+def test_an_lstm_is_one_matmul_and_one_pointwise_stage() -> None:
+    plan = make_plan(
+        lstm_like(),
+        [28, 7, 7, 7, 7],
+        {"projected": Place(0, 0), "hidden": Place(1, 0), "cell": Place(2, 0)},
+        {"hidden": [Place(3, 0)], "cell": [Place(4, 0)]},
+    )
+    matmul, pointwise = plan.stages
+    assert isinstance(matmul, Matmul)
+    assert matmul.added == Place(0, 0)
+    assert plan.vectors[matmul.bias] == "bias"  # type: ignore[index]
+    assert isinstance(pointwise, Pointwise)
+    assert "fma" in [micro.kind for micro in pointwise.micros]
+    assert len(plan.ports) == 6  # one scratch, for the gates
+
+
+@pytest.mark.parametrize("kind", ["matmul", "sum", "max", "slice", "concat"])
+def test_vectors_can_stand_wherever_rows_can(kind: str) -> None:
+    builder = Builder()
+    builder.source("x", "row", 4)
+    builder.source("b", "vector", 4)
+    builder.source("w", "matrix", 4, 2)
+    attributes = {"slice": (1, 3)}.get(kind, ())
+    operands = {"matmul": ("b", "w"), "concat": ("x", "b")}.get(kind, ("b",))
+    width = {"matmul": 2, "slice": 2, "concat": 8}.get(kind, 1)
+    made = str(builder.emit(kind, *operands, attributes=attributes, width=width))
+    made = str(builder.emit("tanh", made, width=width))
+    # the row keeps its place in the program
+    program = builder.program({"made": made, "x": "x"})
+    memory = [np.full((BATCH, 4), np.nan), np.full((BATCH, width), np.nan), np.full((BATCH, 4), np.nan)]
+    sources = numbers_for(program, 0, BATCH)
+    memory[0][:] = sources["x"]
+    plan = make_plan(program, [4, width, 4], {"x": Place(0, 0)}, {"made": [Place(1, 0)], "x": [Place(2, 0)]})
+    run_plan(plan, program, memory, sources)
+    np.testing.assert_allclose(memory[1], interpret(program, sources)["made"], rtol=1e-12)
+    np.testing.assert_array_equal(memory[2], sources["x"])
+
+
+def test_every_kind_is_drawn() -> None:
+    """The random programs above cover what there is."""
+    seen: set[str] = set()
+
+    @tries(150)
+    @given(programs())
+    def collect(program: Program) -> None:
+        seen.update(o.kind for o in program.operations)
+
+    collect()
+    assert seen == set(KINDS)
