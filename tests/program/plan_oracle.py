@@ -48,7 +48,7 @@ class _Carrier:
     def columns(self, place: Place, width: int) -> Array:
         """A view of memory, never beyond its end."""
         port = self.memory[place.port]
-        assert 0 <= place.offset
+        assert place.offset >= 0
         assert place.offset + width <= port.shape[1]
         return port[:, place.offset : place.offset + width]
 

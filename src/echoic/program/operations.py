@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 def _sigmoid(x: Array) -> Array:
     z = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + z), z / (1 + z)) + 0 * x  # the last term keeps NaN
+    return np.where(x >= 0, 1 / (1 + z), z / (1 + z))
 
 
 def _softplus(x: Array) -> Array:
