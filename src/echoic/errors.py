@@ -64,6 +64,10 @@ class ProgramError(UserError, ValueError):
     """A program of a step that is malformed."""
 
 
+class CellError(UserError):
+    """A cell of the user's own that cannot be taken, or a saved model whose cell is to be named first."""
+
+
 class BackendError(UserError, ValueError):
     """An explicitly chosen backend that cannot run this cell or call."""
 

@@ -26,10 +26,11 @@ from echoic.cells.mingru import MinGRU, MinGRUState
 from echoic.cells.minlstm import MinLSTM, MinLSTMState
 from echoic.cells.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMState
 from echoic.cells.nested import NestedLSTM, NestedLSTMState
+from echoic.cells.own import adopted, is_own
 from echoic.cells.slstm import SLSTM, SLSTMState
 from echoic.cells.sru import SRU, SRUState
 from echoic.cells.timelstm import TimeLSTM, TimeLSTMState
-from echoic.errors import OptionError
+from echoic.errors import CellError, OptionError
 
 REGISTERED: tuple[type[Cell], ...] = (
     Elman,
@@ -103,6 +104,7 @@ __all__ = [
     "TimeLSTMState",
     "Turn",
     "build_cell",
+    "cell_named",
     "observed",
     "observing",
     "registered_cells",
@@ -114,22 +116,38 @@ def registered_cells() -> dict[str, type[Cell]]:
     return {cell.__name__: cell for cell in REGISTERED}
 
 
-def build_cell(name: str, input_size: int, hidden_size: int, /, **options: Any) -> Cell:
-    """A new cell by name. Raises OptionError for a name, an option or a type of value that does not exist."""
+def cell_named(name: str) -> type[Cell]:
+    """The class of a registered cell, or of one that ``adopt`` has taken. Runs no file.
+
+    Raises OptionError for a name that does not exist, CellError for a file that is not adopted.
+    """
+    if is_own(name):
+        own = adopted(name)
+        if own is None:
+            raise CellError(f"cell: {name} is not opened yet: name its file, path/to/file.py:Class.")
+        return own
     cells = registered_cells()
     if name not in cells:
         near = get_close_matches(name, cells, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise OptionError(f'cell: found "{name}", expected one of {", ".join(cells)}.{hint}')
-    known = list(inspect.signature(cells[name]).parameters)[2:]
-    types = get_type_hints(cells[name].__init__)
+    return cells[name]
+
+
+def build_cell(name: str, input_size: int, hidden_size: int, /, **options: Any) -> Cell:
+    """A new cell by name. Raises OptionError for a name, an option or a type of value that does not exist."""
+    kind = cell_named(name)
+    known = list(inspect.signature(kind).parameters)[2:]
+    types = get_type_hints(kind.__init__)
     for option, value in options.items():
         if option not in known:
-            raise OptionError(f'{name}: there is no option "{option}"; its options are {", ".join(known) or "none"}.')
-        if not _is_a(value, types[option]):
+            raise OptionError(
+                f'{kind.__name__}: there is no option "{option}"; its options are {", ".join(known) or "none"}.'
+            )
+        if option in types and not _is_a(value, types[option]):
             expected = getattr(types[option], "__name__", str(types[option]))
-            raise OptionError(f"{name}, {option}: found {value!r}, expected {expected}.")
-    return cells[name](input_size, hidden_size, **options)
+            raise OptionError(f"{kind.__name__}, {option}: found {value!r}, expected {expected}.")
+    return kind(input_size, hidden_size, **options)
 
 
 def _is_a(value: Any, kind: Any) -> bool:

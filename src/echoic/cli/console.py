@@ -15,6 +15,15 @@ from echoic.runs.files import finite
 
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document on standard output, nothing else there")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+OwnCell = Annotated[
+    str | None,
+    typer.Option(
+        "--cell",
+        help="file and class of a run's own cell; the file is run",
+        metavar="FILE.py:CLASS",
+        show_default=False,
+    ),
+]
 
 
 def new_app() -> typer.Typer:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from echoic.cli.console import AsJson, Debug, new_app, print_json
+from echoic.cli.console import AsJson, Debug, OwnCell, new_app, print_json
 from echoic.errors import OptionError
 from echoic.models.sampling import Sampling
 from echoic.runs import RunDirectory
@@ -29,11 +29,12 @@ def generate(
     ] = None,
     stop: Annotated[str | None, typer.Option(help="end after this text")] = None,
     seed: Annotated[int | None, typer.Option(help="the same seed writes the same text")] = None,
+    cell: OwnCell = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Text from a language model, shown as it comes."""
-    task, model = load_model(RunDirectory(run).open().model)
+    task, model = load_model(RunDirectory(run).open().model, cell)
     if not isinstance(task, Generate):
         raise OptionError(
             f"{run}: is a run of {task.name}, expected one of generate. Train one with: echoic train generate"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from echoic.cli.console import AsJson, Debug, new_app, print_json, say
+from echoic.cli.console import AsJson, Debug, OwnCell, new_app, print_json, say
 from echoic.data.writing import WRITERS, check_path, ending, write_table, write_text
 from echoic.errors import OptionError
 from echoic.runs import RunDirectory
@@ -24,13 +24,14 @@ def predict(
         Path,
         typer.Option(help="file to write: .csv, .tsv, .parquet, .jsonl, or the format of DATA", show_default=False),
     ],
+    cell: OwnCell = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Predictions for each row, same format in and out."""
     if out.exists() and data.exists() and out.samefile(data):
         raise OptionError(f"--out {out}: is the file that is read. Name another file.")
-    task, model = load_model(RunDirectory(run).open().model)
+    task, model = load_model(RunDirectory(run).open().model, cell)
     check_path(out, (*WRITERS, *task.own_endings))
     alike = task.predict_alike(model, data) if ending(out) in task.own_endings else None
     if alike is not None:

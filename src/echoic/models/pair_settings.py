@@ -26,7 +26,7 @@ class PairSettings(RecurrentSettings):
     """Options of an encoder with a decoder. ``layers``, ``hidden_size`` and ``cell`` are of both."""
 
     model: str = Field(default="recurrent", description="recurrent or transformer")
-    cell: str = Field(default="GRU", description="a cell of `echoic cells`")
+    cell: str = Field(default="GRU", description="a cell of `echoic cells`, or FILE.py:CLASS, your own")
     layers: int = Field(default=2, ge=1, le=64, description="layers of the encoder, and of the decoder")
     hidden_size: int = Field(default=256, ge=1, le=65536, description="features of the hidden state")
     bidirectional: bool = Field(default=True, description="read the source in both directions")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any
 
-from echoic.cells import registered_cells
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from echoic.cells import cell_named, registered_cells
+from echoic.cells.own import adopt, adopted, is_own
+
+CHOSEN = {"chosen": True}  # context of a validation whose values the user gave: a file named as the cell may be run
 
 
 class RecurrentSettings(BaseModel):
@@ -12,7 +17,7 @@ class RecurrentSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
-    cell: str = Field(default="LSTM", description="a cell of `echoic cells`")
+    cell: str = Field(default="LSTM", description="a cell of `echoic cells`, or FILE.py:CLASS, your own")
     cell_options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description='options of the cell, e.g. {"peephole": true}'
     )
@@ -33,11 +38,23 @@ class RecurrentSettings(BaseModel):
     )
     backend: str = Field(default="auto", description="reference, torch or auto")
 
-    @field_validator("cell")
+    @field_validator("cell", mode="before")
     @classmethod
-    def _known_cell(cls, name: str) -> str:
-        """The registered spelling, whatever the case: ``--cell lstm`` means LSTM."""
+    def _known_cell(cls, cell: Any, info: ValidationInfo) -> Any:
+        """The registered spelling, whatever the case (``--cell lstm`` means LSTM), or the name of an adopted file.
+
+        A file runs if the user named it; in settings that were read from a run it must have been adopted before.
+        """
+        if isinstance(cell, type):
+            return cell.__name__ if cell in registered_cells().values() else adopt(cell)
+        if not isinstance(cell, str):
+            return cell
+        if is_own(cell):
+            if info.context == CHOSEN and adopted(cell) is None:
+                return adopt(cell)
+            cell_named(cell)
+            return cell
         spellings = {known.lower(): known for known in registered_cells()}
-        if name.lower() not in spellings:
-            raise ValueError(f'found "{name}", expected one of {", ".join(registered_cells())}')
-        return spellings[name.lower()]
+        if cell.lower() not in spellings:
+            raise ValueError(f'found "{cell}", expected one of {", ".join(registered_cells())}, or FILE.py:CLASS')
+        return spellings[cell.lower()]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from torch import nn
 
+from echoic.cells import Cell
 from echoic.errors import EchoicError
 from echoic.runs import RunDirectory, fingerprint, versions
 from echoic.tasks import task_named
@@ -174,13 +175,20 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 
-def load(run: str | Path) -> Any:
+def load(run: str | Path, cell: str | type[Cell] | None = None) -> Any:
     """Open a run directory: the fitted estimator of its task. Nothing in the directory is executed.
 
-    Raises RunError or ModelError with the file that is missing or damaged.
+    Args:
+        run: the directory.
+        cell: file and class of the cell (``path/to/file.py:Class``), or the class, of a run that was trained with one
+            of your own. The file is executed.
+
+    Raises:
+        RunError, ModelError: a file of the run is missing or damaged.
+        CellError: the run's cell is somebody's own and is not named, or is not the one it was trained with.
     """
     directory = RunDirectory(run).open()
-    task, model = load_model(directory.model)
+    task, model = load_model(directory.model, cell)
     estimator = ESTIMATORS[task.name](**flat_values(task.settings))
     estimator._task, estimator._model = task, model
     if (directory.path / "metrics.json").is_file():

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from echoic.errors import OptionError
+from echoic.models.settings import CHOSEN
 from echoic.tasks.base import TaskSettings
 
 
@@ -39,7 +40,8 @@ def settings_from(kind: type[TaskSettings], values: Mapping[str, Any]) -> TaskSe
     """Settings from flat options; what is not given keeps the task's default.
 
     Names may carry their group ("model.dropout"). Raises OptionError for a name that does not exist (with the nearest
-    that does) and for a value that cannot be, naming the option, the value and what was expected.
+    that does) and for a value that cannot be, naming the option, the value and what was expected; CellError for a file
+    named as the cell, which is run here, that holds none.
     """
     known = options_of(kind)
     grouped: dict[str, dict[str, Any]] = {}
@@ -49,7 +51,7 @@ def settings_from(kind: type[TaskSettings], values: Mapping[str, Any]) -> TaskSe
             raise OptionError(_unknown(name, known))
         grouped.setdefault(known[flat].group, {})[flat] = value
     try:
-        return kind.model_validate(grouped)
+        return kind.model_validate(grouped, context=CHOSEN)
     except ValidationError as error:
         raise OptionError("\n".join(_explain(e) for e in error.errors())) from error
 

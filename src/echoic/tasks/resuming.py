@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from echoic.cells.own import is_own
 from echoic.errors import OptionError, RunError
 from echoic.runs import RunDirectory, fingerprint
 from echoic.tasks.base import TaskSettings
 from echoic.tasks.options import flat_values, settings_from
+from echoic.tasks.saved import with_own_cell
 
 MAY_CHANGE = ("epochs", "max_minutes", "patience")  # how long to train; anything else would be another training
 
@@ -18,14 +20,21 @@ def resumed_settings(
 ) -> TaskSettings:
     """Settings of a run that is to be continued, with the given changes of its length.
 
-    Raises RunError if the run is of another task or other data, OptionError for an option that differs from the run's.
+    Raises RunError if the run is of another task or other data, OptionError for an option that differs from the run's,
+    CellError if its cell is somebody's own and ``given`` does not name it.
     """
     config = run.open().config()
     if config.get("task") != task:
         raise RunError(f"{run.path}: is a run of {config.get('task')}, expected {task}. Name the folder of that run.")
-    stored = flat_values(kind.model_validate(config["settings"]))
+    flat = {name: name.rsplit(".", 1)[-1].replace("-", "_") for name in given}
+    cell = next((value for name, value in given.items() if flat[name] == "cell"), None)
+    saved = config["settings"]
+    if is_own(saved["model"]["cell"]):
+        saved = with_own_cell(saved, cell)
+        given = {name: saved["model"]["cell"] if flat[name] == "cell" else value for name, value in given.items()}
+    stored = flat_values(kind.model_validate(saved))
     asked = flat_values(settings_from(kind, given))
-    names = {name.rsplit(".", 1)[-1].replace("-", "_") for name in given}
+    names = set(flat.values())
     changed = sorted(n for n in names if asked[n] != stored[n] and n not in MAY_CHANGE)
     if changed:
         differences = ", ".join(f"{n} {stored[n]!r} to {asked[n]!r}" for n in changed)

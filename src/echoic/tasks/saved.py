@@ -1,5 +1,7 @@
 """A trained model in a folder: settings, preprocessing and weights, and back again. No code is stored or run.
 
+A cell of the user's own is stored as the name and SHA-256 of its file, which runs only if the user names it again.
+
 MODEL/config.json          {"format", "task", "settings"}
 MODEL/preprocessing.json   vocabularies, scalers, column names
 MODEL/weights.safetensors
@@ -8,12 +10,15 @@ MODEL/weights.safetensors
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
-from echoic.errors import ModelError, UserError
+from echoic.cells import Cell
+from echoic.cells.own import is_own, reopened
+from echoic.errors import CellError, ModelError, UserError
 from echoic.runs.files import atomic_write_json, read_json
 from echoic.runs.weights import read_weights, write_weights
 from echoic.tasks.base import Task
@@ -31,10 +36,17 @@ def save_model(folder: Path, task: Task, model: nn.Module) -> None:
     atomic_write_json(folder / "config.json", {"format": FORMAT, "task": task.name, "settings": settings})
 
 
-def load_model(folder: Path) -> tuple[Task, nn.Module]:
+def load_model(folder: Path, cell: str | type[Cell] | None = None) -> tuple[Task, nn.Module]:
     """The task and model of a folder written by ``save_model``, ready to predict.
 
-    Raises ModelError (or RunError for files that are missing or no JSON) that names the file and what is wrong.
+    Args:
+        folder: of the model.
+        cell: file and class (``path/to/file.py:Class``), or class, of a model whose cell is somebody's own. The file is
+            run. Nothing that the folder names is.
+
+    Raises:
+        ModelError: names the file and what is wrong; RunError for files that are missing or no JSON.
+        CellError: the cell is somebody's own and is not named, or not the one the model was trained with.
     """
     from echoic.tasks import task_named  # the registry imports every task, and tasks import this package
 
@@ -46,10 +58,9 @@ def load_model(folder: Path) -> tuple[Task, nn.Module]:
         )
     kind = task_named(str(config.get("task")))
     preprocessing = read_json(folder / "preprocessing.json", "preprocessing of a model")
+    settings = with_own_cell(config.get("settings"), cell)
     try:
-        task = kind(
-            kind.Settings.model_validate(config.get("settings")), kind.Preprocessing.model_validate(preprocessing)
-        )
+        task = kind(kind.Settings.model_validate(settings), kind.Preprocessing.model_validate(preprocessing))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -58,6 +69,27 @@ def load_model(folder: Path) -> tuple[Task, nn.Module]:
             "A file of the model was changed: restore it or train again."
         ) from error
     return task, _with_weights(task, folder / "weights.safetensors")
+
+
+def with_own_cell(settings: Any, cell: str | type[Cell] | None) -> Any:
+    """Settings as read from a file, with the name of the user's own cell as it is known now; others as they are.
+
+    Raises CellError if their cell is somebody's own and is not named (see ``cells.own.reopened``), or if one is named
+    for a model that has none.
+    """
+    model = settings.get("model") if isinstance(settings, dict) else None
+    recorded = model.get("cell") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or not isinstance(recorded, str):
+        return settings  # what is wrong with them is said by whoever checks them
+    if is_own(recorded):
+        return {**settings, "model": {**model, "cell": reopened(recorded, cell)}}
+    if cell is not None and not _names(cell, recorded):
+        raise CellError(f"cell: found {cell!r}, expected none to be named: the model's cell is {recorded}.")
+    return settings
+
+
+def _names(cell: str | type[Cell], recorded: str) -> bool:
+    return (cell if isinstance(cell, str) else cell.__name__).lower() == recorded.lower()
 
 
 def _with_weights(task: Task, path: Path) -> nn.Module:
