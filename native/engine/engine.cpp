@@ -62,10 +62,12 @@ echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* co
 
 void echoic_plan_free(echoic_plan* plan) { delete plan; }
 
-size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix) { return echoic::packed_bytes(plan->plan, matrix); }
+size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix) {
+    return matrix < plan->plan.matrix_rows.size() ? echoic::packed_bytes(plan->plan, matrix) : 0;
+}
 
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed) {
-    echoic::pack_matrix(plan->plan, matrix, *from, packed);
+    if (matrix < plan->plan.matrix_rows.size()) echoic::pack_matrix(plan->plan, matrix, *from, packed);
 }
 
 int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size) {

@@ -85,7 +85,7 @@ void echoic_use_openmp(void* gomp_parallel);
 echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* constants, size_t constant_count,
                              int type, char* message, size_t size);
 void echoic_plan_free(echoic_plan* plan);
-size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set */
+size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set; 0: there is no such matrix */
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed);
 int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size);
 

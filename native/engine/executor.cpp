@@ -9,6 +9,8 @@
 namespace echoic {
 namespace {
 
+constexpr int kMostThreads = 1024;
+
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(std::string("run: ") + what);
 }
@@ -34,6 +36,8 @@ void check_port(const Plan& plan, const echoic_run& run, size_t p) {
 
 void check(const Plan& plan, const echoic_run& run) {
     require(run.steps >= 0 && run.batch >= 0 && run.rows >= 0 && run.threads >= 1, "a size is negative");
+    require(run.threads <= kMostThreads, "too many threads");
+    require(run.steps == 0 || (run.offsets != nullptr && run.active != nullptr), "the steps have no memory");
     require(run.port_count == size_t(plan.outside), "another number of ports than the plan's");
     require(run.vector_count == plan.vectors.size(), "another number of vectors than the plan's");
     require(run.matrix_count == plan.matrix_rows.size(), "another number of matrices than the plan's");

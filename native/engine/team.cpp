@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -14,9 +15,15 @@ struct Job {
     void* context;
     int count;
     std::atomic<int> next{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr error{};  // the first, which no thread but the caller's may raise
 
-    void work() {
-        for (int i = next.fetch_add(1); i < count; i = next.fetch_add(1)) task(context, i);
+    void work() noexcept {
+        for (int i = next.fetch_add(1); i < count; i = next.fetch_add(1)) try {
+                task(context, i);
+            } catch (...) {
+                if (!failed.exchange(true)) error = std::current_exception();
+            }
     }
     static void enter(void* job) { static_cast<Job*>(job)->work(); }
 };
@@ -90,10 +97,15 @@ void use_openmp(void* gomp_parallel) { openmp = reinterpret_cast<Gomp>(gomp_para
 
 void run_together(int count, void (*task)(void*, int), void* context) {
     Job job{task, context, count};
-    if (count <= 1) return job.work();
-    if (const Gomp gomp = openmp) return gomp(Job::enter, &job, unsigned(count), 0);
-    static Pool pool;
-    pool.run(job);
+    if (count <= 1) {
+        job.work();
+    } else if (const Gomp gomp = openmp) {
+        gomp(Job::enter, &job, unsigned(count), 0);
+    } else {
+        static Pool pool;
+        pool.run(job);
+    }
+    if (job.error) std::rethrow_exception(job.error);
 }
 
 }  // namespace echoic

@@ -72,9 +72,14 @@ class Plan {
         if (!done) throw std::invalid_argument(message);
     }
 
-    size_t packed_bytes(size_t matrix) const { return echoic_packed_bytes(plan_, matrix); }
+    size_t packed_bytes(size_t matrix) const {
+        const size_t bytes = echoic_packed_bytes(plan_, matrix);
+        if (bytes == 0) throw std::invalid_argument("the plan has no such matrix");
+        return bytes;
+    }
 
     void pack(size_t matrix, Matrix from, Address packed) const {
+        packed_bytes(matrix);
         const echoic_matrix source{at(std::get<0>(from)), std::get<1>(from), std::get<2>(from), nullptr};
         echoic_pack(plan_, matrix, &source, at(packed));
     }
