@@ -204,7 +204,7 @@ class _Content(importlib.abc.SourceLoader):
 
 def _run(name: OwnName, content: bytes) -> ModuleType:
     path = str(Path(name.path).absolute())
-    full = f"echoic_own_{Path(path).stem}_{name.sha256[:SHOWN]}"
+    full = f"echoic_own_{name.sha256[:SHOWN]}.{Path(path).stem}"
     loader = _Content(path, content)
     spec = ModuleSpec(full, loader, origin=path)
     spec.has_location = True

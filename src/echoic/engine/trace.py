@@ -19,11 +19,13 @@ import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.traceback import preserve_node_meta
 from torch.nn.utils import parametrize
 from torch.nn.utils.stateless import _reparametrize_module
 
 from echoic.cells import Cell
 from echoic.engine.aten import Row, Translator, Untraceable, packet_is
+from echoic.engine.lines import Lines, files_of, place
 from echoic.program import Builder
 
 aten = torch.ops.aten
@@ -90,7 +92,7 @@ def record(cell: Cell) -> Recording:
     state = [torch.empty(ROWS, part.shape[1], device="meta") for part in start]
 
     def step(projected: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        with _reparametrize_module(plain, tensors):
+        with _reparametrize_module(plain, tensors), Lines(plain):
             output, new = plain.update(projected, type(start)(*state))
         return output, tuple(new)
 
@@ -112,11 +114,14 @@ def record(cell: Cell) -> Recording:
     pull = torch.empty(ROWS, cell.output_size, device="meta")
     pulls = [torch.empty_like(part) for part in state]
     try:
-        graph = make_fx(step_and_pullback, decomposition_table=decompositions, record_stack_traces=True)(
-            projected.detach(), state, tensors, pull, pulls
-        )
+        with preserve_node_meta():
+            graph = make_fx(step_and_pullback, decomposition_table=decompositions)(
+                projected.detach(), state, tensors, pull, pulls
+            )
     except Exception as error:  # whatever PyTorch cannot record is refused with its own words, not swallowed
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "data-dependent control flow" in first:
+            first = "it looks at the values of a tensor to decide what to do; torch.where chooses for each row"
         raise TraceRefusal(f"its step cannot be recorded{_place(error, cell)}: {first}") from error
     return _Sorter(graph.graph, cell, tuple(type(start)._fields), tuple(tensors)).recording()
 
@@ -208,7 +213,7 @@ class _Sorter:
             else:
                 self.after.copy(node)
         except Untraceable as error:
-            raise TraceRefusal(f"{error}{_line(node, self.cell)}") from None
+            raise TraceRefusal(f"{error}{_line(node)}") from None
 
     def _is_tuple(self, node: fx.Node) -> bool:
         return isinstance(node.meta.get("val"), tuple | list)
@@ -374,14 +379,12 @@ def _without_numbers(cell: Cell) -> Cell:
     return twin
 
 
-def _line(node: fx.Node, cell: Cell) -> str:
-    """Where in the cell a node was made, as far as the recording tells."""
-    frames = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if 'File "' in line]
-    mine = [frame for frame in frames if type(cell).__module__.rsplit(".", 1)[-1] in frame]
-    return f" ({mine[-1]})" if mine else ""
+def _line(node: fx.Node) -> str:
+    """Where in the cell a node was made; a node of the derivative comes from no line."""
+    return f" ({node.meta['stack_trace']})" if node.meta.get("stack_trace") else ""
 
 
 def _place(error: BaseException, cell: Cell) -> str:
-    home = type(cell).__module__.rsplit(".", 1)[-1]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if home in frame.filename]
-    return f" (line {frames[-1].lineno} of {home}: {frames[-1].line})" if frames else ""
+    files = files_of(cell)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f" ({place(frames[-1].filename, frames[-1].lineno or 0)})" if frames else ""
