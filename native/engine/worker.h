@@ -218,7 +218,8 @@ class Worker {
             }
             case Space::tile: return {tiles_ + operand.index * kTile, tile_stride, 0, 0};
             case Space::vector:
-                return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0, 1};
+                return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
+                        one_column ? 0 : 1};
             case Space::constant: return {constants_ + operand.index * kTile, 0, 0, 0};
             default: return {nullptr, 0, 0, 0};
         }
