@@ -1,0 +1,238 @@
+"""Whatever numbers a plan consists of, the engine refuses it or stays within its memory."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from echoic import _native
+from echoic.engine.compiled import ENTERING, GRADIENT_IN, GRADIENT_OUT, LEAVING, PACKED
+
+OP = _native.opcode
+GUARD, FILL = 64, 123.0  # numbers around every array, and what they are
+# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]
+HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28]
+MATMUL = [2, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
+POINTWISE = [1, 7, 3,
+             OP("sigmoid"), 2, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0,
+             OP("fma"), 2, 1, 0, 2, 0, 0, 4, 0, 0, 1, 1, 0,
+             OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0]  # fmt: skip
+REDUCE = [3, 7, 0, 1, 2, 0, 1, 3, 2]
+BROADCAST = [1, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
+CODE = [*HEADER, 4, *MATMUL, *POINTWISE, *REDUCE, *BROADCAST]
+AT_STAGES = len(HEADER) + 1
+
+
+def guarded(random: np.random.Generator, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+    """An array in the middle of a larger one, and the larger one."""
+    whole = np.full(int(np.prod(shape)) + 2 * GUARD, FILL, np.float32)
+    inside = whole[GUARD:-GUARD].reshape(shape)
+    inside[:] = random.standard_normal(shape)
+    return inside, whole
+
+
+def run_in_guarded_memory(code: list[int]) -> bool:
+    """Run a plan, if it is one, on memory of the sizes that its head names; False if it is refused."""
+    try:
+        plan = _native.Plan(code, [0.5], False)
+    except ValueError:
+        return False
+    at, outside = 2 + code[0], code[1]
+    widths, vectors = code[2:at], code[at + 1 : at + 1 + code[at]]
+    at += 1 + code[at]
+    matrices = [tuple(code[at + 1 + 2 * i : at + 3 + 2 * i]) for i in range(code[at])]
+    if sum(widths) + sum(vectors) + sum(k * n for k, n in matrices) > 10**6:
+        return True
+    random, rows = np.random.default_rng(0), 5
+    memory = [guarded(random, rows, width) for width in widths[:outside]]
+    parameters = [guarded(random, size) for size in vectors] + [guarded(random, k, n) for k, n in matrices]
+    held = [part.copy() for part, _ in parameters]
+    steps = np.zeros(1, np.int64), np.array([rows], np.int64)
+    plan.execute(
+        (1, rows, rows),
+        (steps[0].ctypes.data, steps[1].ctypes.data, 0),
+        False,
+        2,
+        [(PACKED, 0, m.ctypes.data, m.shape[1]) for m, _ in memory],
+        [],
+        [],
+        [v.ctypes.data for v, _ in parameters[: len(vectors)]],
+        [(m.ctypes.data, m.shape[1], 1, 0) for m, _ in parameters[len(vectors) :]],
+    )
+    for _, whole in (*memory, *parameters):
+        assert (whole[:GUARD] == FILL).all()
+        assert (whole[-GUARD:] == FILL).all()
+    for (part, _), before in zip(parameters, held, strict=True):
+        np.testing.assert_array_equal(part, before)
+    return True
+
+
+def test_the_plan_itself_runs() -> None:
+    assert run_in_guarded_memory(CODE)
+
+
+NUMBERS = st.integers(-2, 40) | st.sampled_from([2**24, 2**24 + 1, -(2**63), 2**63 - 1, 2**32, 256, 4096, 65536])
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_damaged_plan_is_refused_or_stays_within_its_memory(data: st.DataObject) -> None:
+    code = list(CODE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, max(len(code) - 1, 0)))
+        code = code or [0]
+        match data.draw(st.sampled_from(["replace", "replace", "replace", "drop", "insert", "end"])):
+            case "replace":
+                code[at] = data.draw(NUMBERS)
+            case "drop":
+                del code[at]
+            case "insert":
+                code.insert(at, data.draw(NUMBERS))
+            case _:
+                code = code[: at + 1]
+    run_in_guarded_memory(code)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(NUMBERS, max_size=60), st.booleans())
+def test_random_numbers_are_refused_or_stay_within_their_memory(code: list[int], headed: bool) -> None:
+    run_in_guarded_memory([*HEADER, *code] if headed else code)
+
+
+def test_every_single_number_matters() -> None:
+    """Each number of the code replaced by each of a few: what is accepted stays in its memory, and most is not."""
+    accepted = 0
+    for at in range(len(CODE)):
+        for number in (-1, 0, 1, 2, 3, 4, 5, 7, 8, 22, 29, 256, 2**24, 2**40):
+            accepted += run_in_guarded_memory([*CODE[:at], number, *CODE[at + 1 :]])
+    assert 0 < accepted < 700
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ([], "ends before number of ports"),
+        ([*CODE, 0], "goes on after its end"),
+        ([1, 2, 3], "given from outside: found 2, expected 0 to 1"),
+        ([1, 1, 0], "width of a port: found 0"),
+        ([1, 1, 2**24 + 1], "width of a port"),
+        ([65537], "number of ports"),
+        ([*HEADER, 1, 4], "kind of a stage: found 4"),
+        ([*HEADER, 1, 2, 1], "number of a matrix: found 1, expected 0 to 0"),
+        ([*HEADER, 1, 2, 0, 1, 1, 1], "lies outside its memory"),
+        ([*HEADER, 1, 2, 0, 2, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 0, 1, 1, 0, 1, 0, 0, 3, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, *MATMUL[:-1], 1], "number of a vector"),
+        ([*HEADER[:7], 27, *HEADER[8:], 1, *MATMUL], "bias is shorter"),
+        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 3, 0, 0], "writes where it cannot"),
+        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 4096, 0], "number of an operand"),
+        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 1, 0, 0, 2, 0, 0], "too many or too few"),
+        ([*HEADER, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
+        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
+        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
+        ([*HEADER, 1, 1, 7, 1, 33], "an operation: found 33"),
+        ([*HEADER, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be broadcast"),
+        ([*HEADER, 1, 3, 7, 2], "kind of a reduction"),
+        ([*HEADER, 1, 3, 8, 0, 1, 2, 0], "lies outside its memory"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_said(code: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _native.Plan(code, [0.5], False)
+
+
+class Run(NamedTuple):
+    """The arguments of ``execute`` that would work for PLAN."""
+
+    sizes: Any
+    steps: Any
+    backward: bool
+    threads: int
+    ports: Any
+    states: Any
+    gradients: Any
+    vectors: Any
+    matrices: Any
+
+
+# ports: packed 3, state before, state after, gradient in, gradient out; a copy of each to the next that is writable
+PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 0], [], False)
+ARRAY = np.zeros(1000, np.float32)
+OFFSETS, ACTIVE, GROWING = (np.array(x, np.int64) for x in ([0, 5, 10], [5, 5, 2], [4, 5, 2]))
+A = ARRAY.ctypes.data
+GOOD = Run(
+    (3, 5, 12), (OFFSETS.ctypes.data, ACTIVE.ctypes.data, 0), True, 2,
+    [(PACKED, 0, A, 3), (ENTERING, 0, 0, 0), (LEAVING, 0, 0, 0), (GRADIENT_IN, 0, 0, 0), (GRADIENT_OUT, 0, 0, 0)],
+    [(4, A, 0, A, 4, A)], [(2, A, A, 0)], [A], [(A, 4, 1, 0)],
+)  # fmt: skip
+
+
+def port(at: int, *numbers: int) -> list[tuple[int, ...]]:
+    return [*GOOD.ports[:at], numbers, *GOOD.ports[at + 1 :]]
+
+
+def test_a_good_run_is_accepted() -> None:
+    PLAN.execute(*GOOD)
+    PLAN.execute(*GOOD._replace(sizes=(0, 5, 12), steps=(0, 0, 0)))
+    PLAN.execute(*GOOD._replace(sizes=(3, 5, 15), ports=port(0, PACKED, 0, A, 9)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": (-1, 5, 12)}, "size is negative"),
+        ({"sizes": (3, -5, 12)}, "size is negative"),
+        ({"sizes": (3, 5, -1)}, "size is negative"),
+        ({"sizes": (3, 4, 12)}, "rows of the steps grow"),
+        ({"sizes": (3, 5, 11)}, "outside the rows"),
+        ({"threads": 0}, "size is negative"),
+        ({"threads": 2000}, "too many threads"),
+        ({"steps": (0, ACTIVE.ctypes.data, 0)}, "no memory"),
+        ({"steps": (OFFSETS.ctypes.data, 0, 0)}, "no memory"),
+        ({"steps": (OFFSETS.ctypes.data, GROWING.ctypes.data, 0)}, "rows of the steps grow"),
+        ({"steps": (OFFSETS.ctypes.data, OFFSETS.ctypes.data, 0)}, "rows of the steps grow"),
+        ({"steps": (OFFSETS.ctypes.data, ACTIVE.ctypes.data, A)}, "no fresh value"),
+        ({"ports": GOOD.ports[:-1]}, "number of ports"),
+        ({"ports": [*GOOD.ports, (PACKED, 0, A, 9)]}, "number of ports"),
+        ({"ports": port(0, PACKED, 0, 0, 3)}, "no memory"),
+        ({"ports": port(0, PACKED, 0, A, 2)}, "narrower"),
+        ({"ports": port(0, PACKED, 0, A, -3)}, "narrower"),
+        ({"ports": port(0, 5, 0, A, 3)}, "unknown role"),
+        ({"ports": port(0, -1, 0, A, 3)}, "unknown role"),
+        ({"ports": port(1, ENTERING, 1, 0, 0)}, "state that is not there"),
+        ({"ports": port(2, LEAVING, -1, 0, 0)}, "state that is not there"),
+        ({"ports": port(3, GRADIENT_IN, 1, 0, 0)}, "gradient that is not there"),
+        ({"ports": port(4, GRADIENT_OUT, -1, 0, 0)}, "gradient that is not there"),
+        ({"backward": False}, "gradient that is not there"),
+        ({"states": [(3, A, 0, A, 4, A)]}, "another width"),
+        ({"states": [(4, 0, 0, A, 4, A)]}, "no first value"),
+        ({"states": [(4, A, 0, A, 3, A)]}, "too narrow"),
+        ({"states": [(4, A, 0, 0, 4, A)]}, "was not kept"),
+        ({"states": [(0, A, 0, A, 4, A)]}, "no first value"),
+        ({"gradients": [(3, A, A, 0)]}, "another width"),
+        ({"gradients": [(2, 0, A, 0)]}, "gradient has no memory"),
+        ({"gradients": [(2, A, 0, 0)]}, "gradient has no memory"),
+        ({"gradients": []}, "gradient that is not there"),
+        ({"vectors": []}, "number of vectors"),
+        ({"vectors": [0]}, "vector has no memory"),
+        ({"matrices": []}, "number of matrices"),
+        ({"matrices": [(0, 4, 1, 0)]}, "matrix has no memory"),
+    ],
+)
+def test_a_run_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PLAN.execute(*GOOD._replace(**change))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
+    """Scratch of terabytes: whichever thread finds out, the caller is told, and goes on."""
+    plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0], [], False)
+    for _ in range(20):
+        with pytest.raises(ValueError, match="alloc"):
+            plan.execute((3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])
+    PLAN.execute(*GOOD)
