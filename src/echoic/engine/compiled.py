@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -65,6 +66,7 @@ class Compiled:
         output = recording.forward["output"]
         same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
         self.aliased = same[0] if same and output in recording.builder.by_name else None
+        self._kept: dict[str, tuple[bool, ...]] = {}
         self._kernels: dict[tuple[str, torch.dtype], Kernel] = {}
 
     @cached_property
@@ -72,12 +74,14 @@ class Compiled:
         """Forward, inference, backward and recomputing programs."""
         return step_programs(self.recording)
 
-    @cached_property
-    def kept(self) -> tuple[bool, ...]:
-        """For each field whether the backward needs it after every step."""
-        needed = {source.name for source in self.programs.backward.sources}
-        needed |= {name for names in self.programs.operands for name in names}
-        return tuple(f"state.{f}" in needed or f"new.{f}" in needed for f in self.fields)
+    def kept(self, keep: str) -> tuple[bool, ...]:
+        """For each field whether the backward needs it after every step, if it keeps "gates" or "states"."""
+        if keep not in self._kept:
+            backward = self.programs.recompute if keep == "states" else self.programs.backward
+            needed = {source.name for source in backward.sources}
+            needed |= {name for names in self.programs.operands for name in names}
+            self._kept[keep] = tuple(f"state.{f}" in needed or f"new.{f}" in needed for f in self.fields)
+        return self._kept[keep]
 
     @property
     def saved_width(self) -> int:
@@ -153,7 +157,10 @@ def _compiled_anew(cell: Cell) -> Compiled | str:
     if structure not in _by_structure:
         try:
             key = f"{type(cell).__name__}-{len(_by_structure)}"
-            _by_structure[structure] = _by_key[key] = Compiled(record(cell), key)
+            # In a thread of its own, where no exporter, function transform or autocast of the caller looks on
+            with ThreadPoolExecutor(1) as thread:
+                recording = thread.submit(record, cell).result()
+            _by_structure[structure] = _by_key[key] = Compiled(recording, key)
         except TraceRefusal as refusal:
             _by_structure[structure] = str(refusal)
     return _by_structure[structure]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -18,18 +18,20 @@ class Layout:
 
     Args:
         call: what is run.
+        cleared: [T, B] where a row's state is fresh before a step, or None.
 
     Attributes:
         steps: how many steps are run. rows: of all steps together, N. batch: B.
         offsets, active: [steps] where a step's rows begin, and how many there are.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, cleared: Tensor | None = None) -> None:
         self.total, self.batch = call.inputs.shape[:2]
-        self.reverse, self.lengths, self.reset = call.reverse, call.lengths, call.reset
+        self.lengths = call.lengths
         if call.lengths is None:
             self.steps, self.rows = self.total, self.total * self.batch
-            self.offsets, self.active = _dense_steps(self.steps, self.batch, call.reverse)
+            dense_steps = _dense_steps if torch.compiler.is_compiling() else _dense_steps_kept
+            self.offsets, self.active = dense_steps(self.steps, self.batch, call.reverse)
         else:
             ordered, self.order = call.lengths.sort(descending=True, stable=True)
             self.steps = int(ordered[0])
@@ -42,7 +44,9 @@ class Layout:
             step = torch.arange(self.steps).unsqueeze(1).expand(-1, self.batch)[taking_part]
             time = ordered[self.rank] - 1 - step if call.reverse else step
             self.index = time * self.batch + self.order[self.rank]
-            self.step_of_row = step
+        self.cleared: Tensor | None = None  # [N] 1 where the state is fresh before the step
+        if cleared is not None:
+            self.cleared = self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
 
     def pack(self, values: Tensor) -> Tensor:
         """[T, B, F] to [N, F]."""
@@ -65,23 +69,22 @@ class Layout:
             return state
         return torch.empty_like(state).index_copy(0, self.order, state)
 
-    @cached_property
-    def cleared(self) -> Tensor | None:
-        """[N] 1 where the state is fresh before the step. A reset parts two segments: run backwards, the state is
-        cleared before the last step of the earlier one."""
-        if self.reset is None:
-            return None
-        cleared = self.reset
-        if self.reverse:
-            cleared = torch.cat([cleared[1:], torch.zeros_like(cleared[:1])])
-        return self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
+
+def cleared_before(call: Call) -> Tensor | None:
+    """[T, B] where a row's state is fresh before a step is run. A reset parts two segments: run backwards, the state
+    is cleared before the last step of the earlier one."""
+    if call.reset is None or not call.reverse:
+        return call.reset
+    return torch.cat([call.reset[1:], torch.zeros_like(call.reset[:1])])
 
 
-@lru_cache(maxsize=64)
 def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]:
     """Offsets and active rows of a batch without lengths; nobody writes to them."""
     offsets = torch.arange(steps) * batch
     return offsets.flip(0) if reverse else offsets, torch.full((steps,), batch)
+
+
+_dense_steps_kept = lru_cache(maxsize=64)(_dense_steps)
 
 
 def entering_index(offsets: Tensor, active: Tensor, batch: int, rows: int) -> Tensor:

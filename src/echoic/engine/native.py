@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
-from echoic.engine.compiled import compiled, effective_tensors
-from echoic.engine.layout import Layout
+from echoic.engine.compiled import Compiled, compiled, effective_tensors
+from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
+
+
+BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
 
 
 class Native:
@@ -22,15 +27,13 @@ class Native:
     name = "native"
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
-        if not is_built():
+        if not BUILT:
             return "the native engine is not built here (pip install builds it where there is a C++ compiler)"
         if not call.inputs.is_cpu:
             return f"the native engine runs on CPUs, not on {call.inputs.device.type}"
         if call.inputs.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
             return "the native engine calculates in float32 and float64 alone"
-        if call.memory != "store":
-            return f"memory={call.memory!r} is not in the native engine yet"
-        if recording() is not None or observing():
+        if not torch.compiler.is_compiling() and (recording() is not None or observing()):
             return "the steps are being observed one by one"
         step = compiled(cell)
         if isinstance(step, str):
@@ -40,34 +43,69 @@ class Native:
         return None
 
     def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:
-        from echoic.engine import operators
-
         step = compiled(cell)
         assert not isinstance(step, str)
-        layout = Layout(call)
-        projected = cell.project(layout.pack(call.inputs))
-        states = [layout.ranked(part) for part in call.state]
-        fresh = [layout.ranked(part) for part in call.fresh] if call.reset is not None else []
-        parameters = effective_tensors(cell, step.recording.parameters)
-        differentiable = torch.is_grad_enabled() and any(
-            t.requires_grad for t in (projected, *states, *fresh, *parameters)
-        )
-        results = operators.run(
-            projected,
-            states,
-            fresh,
-            parameters,
-            layout.offsets,
-            layout.active,
-            layout.cleared,
-            step.key,
-            differentiable,
-        )
-        last = results[1 : 1 + len(states)]
-        return layout.unpack(results[0]), type(call.state)(*(layout.unranked(part) for part in last))
+        return MEMORY[call.memory if torch.is_grad_enabled() else "store"](cell, step, call)
 
 
-@cache
-def is_built() -> bool:
-    """Whether the extension module is there."""
-    return find_spec("echoic._native") is not None
+def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: str) -> tuple[Tensor, Any]:
+    """A call in one piece. cleared: [T, B] rows whose state is fresh before a step, or None."""
+    from echoic.engine import operators
+
+    layout = Layout(call, cleared)
+    inputs = layout.pack(call.inputs)
+    given = operators.Given(
+        cell.project(inputs),
+        [layout.ranked(part) for part in call.state],
+        [layout.ranked(part) for part in call.fresh] if cleared is not None else [],
+        effective_tensors(cell, step.recording.parameters),
+        layout.offsets,
+        layout.active,
+        layout.cleared,
+    )
+    leaves = (given.projected, *given.states, *given.fresh, *given.parameters)
+    differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in leaves)
+    results = operators.run(given, step.key, keep if differentiable else "nothing", lambda: cell.project(inputs))
+    last = results[1 : 1 + len(given.states)]
+    return layout.unpack(results[0]), type(call.state)(*(layout.unranked(part) for part in last))
+
+
+def _store(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
+    return _run(cell, step, call, cleared_before(call), "gates")
+
+
+def _recompute(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
+    return _run(cell, step, call, cleared_before(call), "states")
+
+
+def _checkpoint(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
+    """Keep the state at the start of each of about sqrt(T) segments; run a segment again when its gradient is needed.
+    A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
+    total = call.inputs.shape[0]
+    size = max(1, math.isqrt(total))
+    cleared = cleared_before(call)
+    kind = type(call.state)
+
+    def run(inputs: Tensor, start: int, cleared_here: Tensor | None, *state: Tensor) -> tuple[Tensor, ...]:
+        lengths = None if call.lengths is None else (call.lengths - start).clamp(0, len(inputs))
+        part = call._replace(inputs=inputs, state=kind(*state), lengths=lengths, reset=None)
+        outputs, last = _run(cell, step, part, cleared_here, "gates")
+        return (outputs, *last)
+
+    starts = list(range(0, total, size))
+    pieces = list(zip(starts, call.inputs.split(size), strict=True))
+    outputs: list[Tensor] = []
+    state = call.state
+    for start, inputs in reversed(pieces) if call.reverse else pieces:
+        here = None if cleared is None else cleared[start : start + size]
+        part, *fields = checkpoint(run, inputs, start, here, *state, use_reentrant=False)
+        outputs.append(part)
+        state = kind(*fields)
+    return torch.cat(outputs[::-1] if call.reverse else outputs), state
+
+
+MEMORY: dict[str, Callable[[Cell, Compiled, Call], tuple[Tensor, Any]]] = {
+    "store": _store,
+    "recompute": _recompute,
+    "checkpoint": _checkpoint,
+}

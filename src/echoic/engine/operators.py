@@ -6,29 +6,54 @@ and opcheck see them as operators like any other. The gradient of the gradient i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from echoic.engine.compiled import PACKED, compiled_by_key
+from echoic.engine.compiled import PACKED, Compiled, compiled_by_key
 from echoic.engine.deferred import Entering, outer
 from echoic.engine.execute import address, execute
+from echoic.engine.replay import replay
 from echoic.engine.trace import Outer
 
 
-def run(*arguments: Any) -> list[Tensor]:
-    """``echoic::run`` where somebody watches (compilation, export, function transforms); else the same without the
-    operator's overhead."""
+class Given(NamedTuple):
+    """What is run: the arguments of the operator ``echoic::run`` but for the last two."""
+
+    projected: Tensor
+    states: list[Tensor]
+    fresh: list[Tensor]
+    parameters: list[Tensor]
+    offsets: Tensor
+    active: Tensor
+    cleared: Tensor | None
+
+
+def run(given: Given, key: str, keep: str, project_again: Callable[[], Tensor]) -> list[Tensor]:
+    """Outputs [N, O], then the last state [B, W] of each field (more may follow).
+
+    The operator where a compiler or an exporter looks; the reference in plain operations under function transforms
+    (vmap, grad, hessian); else the engine without an operator's overhead.
+
+    Args:
+        given: what is run.
+        key: of the compiled cell.
+        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+        project_again: makes the projected inputs anew with their graph, for gradients of gradients.
+    """
+    if torch._C._are_functorch_transforms_active():
+        timing = (given.offsets, given.active, given.cleared)
+        return replay(compiled_by_key(key), given.projected, given.states, given.fresh, given.parameters, timing)
     if _watched():
-        return run_operator(*arguments)
-    projected, states, fresh, parameters, offsets, active, cleared, key, training = arguments
-    if not training:
-        return forward(*arguments)
+        return run_operator(*given, key, keep)
+    if keep == "nothing":
+        return forward(*given, key, keep)
+    projected, states, fresh, parameters, *timing = given
     sizes = (len(states), len(fresh))
-    return list(_Recurrence.apply(sizes, offsets, active, cleared, key, projected, *states, *fresh, *parameters))
+    return list(_Recurrence.apply(sizes, project_again, *timing, key, keep, projected, *states, *fresh, *parameters))
 
 
 @torch.library.custom_op("echoic::run", mutates_args=())
@@ -41,10 +66,10 @@ def run_operator(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
-    training: bool,
+    keep: str,
 ) -> list[Tensor]:
     """``forward`` as an operator."""
-    return forward(projected, states, fresh, parameters, offsets, active, cleared, key, training)
+    return forward(projected, states, fresh, parameters, offsets, active, cleared, key, keep)
 
 
 def forward(
@@ -56,7 +81,7 @@ def forward(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
-    training: bool,
+    keep: str,
 ) -> list[Tensor]:
     """A cell over packed sequences.
 
@@ -68,11 +93,11 @@ def forward(
         offsets, active: [steps] where a step's rows begin and how many there are.
         cleared: [N] 1 where a row's state is fresh before the step, or None.
         key: of the compiled cell.
-        training: keep what the backward needs.
+        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
 
     Returns:
-        Outputs [N, O]; the last state [B, W] of each field; then, in training, each field after every step [N, W] where
-        the backward needs it (else an empty tensor), and what else it needs, [N, S].
+        Outputs [N, O]; the last state [B, W] of each field; then, unless nothing is kept, each field after every step
+        [N, W] where the backward needs it (else an empty tensor), and the gates [N, S].
     """
     cell = compiled_by_key(key)
     rows, dtype = projected.shape[0], projected.dtype
@@ -82,11 +107,11 @@ def forward(
     outputs = projected.new_empty(rows, cell.output_width)
     last = [state.clone() for state in states]  # rows of no step keep their state
     kept = [
-        outputs if i == cell.aliased else projected.new_empty(rows if training and keep else 0, width)
-        for i, (keep, width) in enumerate(zip(cell.kept, cell.widths, strict=True))
+        outputs if i == cell.aliased else projected.new_empty(size, width)
+        for i, (size, width) in enumerate(zip(_kept_rows(cell, keep, rows), cell.widths, strict=True))
     ]
-    saved = projected.new_empty(rows if training else 0, cell.saved_width)
-    kernel = cell.kernel("forward" if training else "inference", dtype)
+    saved = projected.new_empty(rows if keep == "gates" else 0, cell.saved_width)
+    kernel = cell.kernel("forward" if keep == "gates" else "inference", dtype)
     derived = cell.recording.prologue.forward(*parameters)
     held = [
         (state.shape[1], state.data_ptr(), address(fresh, i), kept[i].data_ptr() if len(kept[i]) else 0,
@@ -95,7 +120,7 @@ def forward(
     ]  # fmt: skip
     arrays = {"projected": projected, "output": outputs, "saved": saved}
     execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
-    if not training:
+    if keep == "nothing":
         return [outputs, *last]
     empty = [outputs.new_empty(0, width) if i == cell.aliased else kept[i] for i, width in enumerate(cell.widths)]
     return [outputs, *last, *empty, saved]
@@ -111,16 +136,21 @@ def _(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
-    training: bool,
+    keep: str,
 ) -> list[Tensor]:
     cell = compiled_by_key(key)
     rows = projected.shape[0]
     found = [projected.new_empty(rows, cell.output_width), *(torch.empty_like(state) for state in states)]
-    if training:
-        for i, (keep, width) in enumerate(zip(cell.kept, cell.widths, strict=True)):
-            found.append(projected.new_empty(rows if keep and i != cell.aliased else 0, width))
-        found.append(projected.new_empty(rows, cell.saved_width))
+    if keep != "nothing":
+        for i, (size, width) in enumerate(zip(_kept_rows(cell, keep, rows), cell.widths, strict=True)):
+            found.append(projected.new_empty(0 if i == cell.aliased else size, width))
+        found.append(projected.new_empty(rows if keep == "gates" else 0, cell.saved_width))
     return found
+
+
+def _kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
+    """Rows of each field that are kept after every step."""
+    return [rows if keep != "nothing" and needed else 0 for needed in cell.kept(keep)]
 
 
 @torch.library.custom_op("echoic::run_backward", mutates_args=())
@@ -130,6 +160,7 @@ def run_backward_operator(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
+    projected: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -139,7 +170,9 @@ def run_backward_operator(
     key: str,
 ) -> list[Tensor]:
     """``backward`` as an operator."""
-    return backward(pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, key)
+    return backward(
+        pull, pulls, outputs, kept, saved, projected, states, fresh, parameters, offsets, active, cleared, key
+    )
 
 
 def backward(
@@ -148,6 +181,7 @@ def backward(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
+    projected: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -161,6 +195,7 @@ def backward(
     Args:
         pull: [N, O] gradient of the outputs. pulls: [B, W] of each last state.
         outputs, kept, saved: as ``run`` gave them; the others as ``run`` took them.
+        projected: None where the gates were kept.
     """
     cell = compiled_by_key(key)
     rows, dtype = pull.shape[0], pull.dtype
@@ -169,8 +204,10 @@ def backward(
     states = [state.contiguous() for state in states]
     fresh = [part.contiguous() for part in fresh]
     after = [outputs if i == cell.aliased else part for i, part in enumerate(kept)]
-    kernel = cell.kernel("backward", dtype)
+    kernel = cell.kernel("backward" if projected is None else "recompute", dtype)
     arrays = {"grad.output": pull, "saved": saved}
+    if projected is not None:
+        arrays["projected"] = projected.contiguous()
     for port in kernel.ports:
         if port.role == PACKED and port.name not in arrays:
             arrays[port.name] = pull.new_empty(rows, port.width)
@@ -203,6 +240,7 @@ def _(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
+    projected: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -233,30 +271,33 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-        sizes, offsets, active, cleared, key, projected, *rest = arguments
-        states, fresh, parameters = _parts(rest, sizes)
-        results = forward(projected, states, fresh, parameters, offsets, active, cleared, key, True)
-        ctx.sizes, ctx.key = sizes, key
-        ctx.save_for_backward(results[0], results[-1], *results[1 + sizes[0] : -1], offsets, active, cleared, *rest)
+        sizes, ctx.project_again, offsets, active, cleared, ctx.key, ctx.keep, projected, *rest = arguments
+        ctx.sizes = sizes
+        results = forward(projected, *_parts(rest, sizes), offsets, active, cleared, ctx.key, ctx.keep)
+        _save(ctx, results, projected, rest, (offsets, active, cleared))
         ctx.mark_non_differentiable(*results[1 + sizes[0] :])
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        found = _gradients(ctx.saved_tensors, ctx.sizes, ctx.key, grads)
-        return None, None, None, None, None, found[0], *found[1], *found[2], *found[3]
+        found = _differentiable_gradients(ctx, grads) if torch.is_grad_enabled() else _gradients(ctx, grads)
+        return None, None, None, None, None, None, None, found[0], *found[1], *found[2], *found[3]
 
 
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    _, states, fresh, parameters, offsets, active, cleared, ctx.key, _ = inputs
+    projected, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep = inputs
     ctx.sizes = (len(states), len(fresh))
-    timing = (offsets, active, cleared)
-    ctx.save_for_backward(output[0], output[-1], *output[1 + len(states) : -1], *timing, *states, *fresh, *parameters)
+    _save(ctx, output, projected, [*states, *fresh, *parameters], (offsets, active, cleared))
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
-    found = _gradients(ctx.saved_tensors, ctx.sizes, ctx.key, grads)
-    return *found, None, None, None, None, None
+    return *_gradients(ctx, grads), None, None, None, None, None
+
+
+def _save(ctx: Any, results: list[Tensor], projected: Tensor, rest: Sequence[Tensor], timing: Any) -> None:
+    outputs, saved, kept = results[0], results[-1], results[1 + ctx.sizes[0] : -1]
+    again = projected if ctx.keep == "states" else None
+    ctx.save_for_backward(outputs, saved, again, *timing, *kept, *rest)
 
 
 def _parts(tensors: Sequence[Tensor], sizes: tuple[int, int]) -> tuple[Sequence[Tensor], ...]:
@@ -265,29 +306,41 @@ def _parts(tensors: Sequence[Tensor], sizes: tuple[int, int]) -> tuple[Sequence[
     return tensors[:fields], tensors[fields : fields + resets], tensors[fields + resets :]
 
 
-def _gradients(
-    tensors: Sequence[Tensor], sizes: tuple[int, int], key: str, grads: Sequence[Tensor | None]
-) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor | None]]:
+def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """Of the projected inputs, the states, the fresh states, the parameters."""
-    fields, resets = sizes
-    outputs, saved, *rest = tensors
-    kept, (offsets, active, cleared), rest = rest[:fields], rest[fields : fields + 3], rest[fields + 3 :]
-    states, fresh, parameters = _parts(rest, sizes)
-    cell = compiled_by_key(key)
+    fields, resets = ctx.sizes
+    outputs, saved, projected, offsets, active, cleared, *rest = ctx.saved_tensors
+    kept, given = rest[:fields], _parts(rest[fields:], ctx.sizes)
+    cell = compiled_by_key(ctx.key)
     pull = grads[0] if grads[0] is not None else torch.zeros_like(outputs)
-    pulls = [g if g is not None else torch.zeros_like(s) for g, s in zip(grads[1 : 1 + fields], states, strict=True)]
+    pulls = [g if g is not None else torch.zeros_like(s) for g, s in zip(grads[1 : 1 + fields], given[0], strict=True)]
     run_back = run_backward_operator if _watched() else backward
-    found = run_back(pull, pulls, outputs, kept, saved, states, fresh, parameters, offsets, active, cleared, key)
-    trained: list[Tensor | None] = [None] * len(parameters)
+    found = run_back(pull, pulls, outputs, kept, saved, projected, *given, offsets, active, cleared, ctx.key)
+    trained: list[Tensor | None] = [None] * len(given[2])
     for position, gradient in zip(cell.recording.trained, found[1 + fields + resets :], strict=True):
         trained[position] = gradient
     return found[0], found[1 : 1 + fields], found[1 + fields : 1 + fields + resets], trained
 
 
+def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    """The same with a graph of their own (``create_graph=True``), by the reference."""
+    fields, resets = ctx.sizes
+    _, _, _, *timing = ctx.saved_tensors[:6]
+    rest = ctx.saved_tensors[6 + fields :]
+    # Views, so that a parameter on which the projected inputs depend too is not given that part of its gradient twice
+    leaves = [tensor.view_as(tensor) for tensor in (ctx.project_again(), *rest)]
+    results = replay(compiled_by_key(ctx.key), leaves[0], *_parts(leaves[1:], ctx.sizes), tuple(timing))
+    pulled = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    outputs, pulls = zip(*pulled, strict=True)
+    found = iter(torch.autograd.grad(outputs, wanted, pulls, create_graph=True, allow_unused=True))
+    ordered = [next(found) if leaf.requires_grad else None for leaf in leaves]
+    return ordered[0], *_parts(ordered[1:], (fields, resets))  # pyright: ignore
+
+
 def _watched() -> bool:
-    """Whether compilation, export, a function transform or a dispatch mode looks at operators."""
-    transformed = torch._C._are_functorch_transforms_active()
-    return torch.compiler.is_compiling() or transformed or _get_current_dispatch_mode() is not None
+    """Whether compilation, export or a dispatch mode looks at operators."""
+    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None
 
 
 run_operator.register_autograd(_backward, setup_context=_setup_context)
