@@ -98,7 +98,7 @@ def test_a_run_of_unknown_origin_runs_nothing(cell, tmp_path, capsys):
     assert main(["predict", "run", str(data), "--out", "o.csv"]) == 2
     assert train("classify", data, "--resume") == 2
     assert main(["compare", "run", "run"]) == 0
-    with pytest.raises(CellError, match="trap.py:Fading"):
+    with pytest.raises(CellError, match=r"trap\.py:Fading"):
         echoic.load("run")
     with pytest.raises(CellError, match="changed"):
         echoic.load("run", cell=cell)

@@ -344,6 +344,7 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.logical_not: lambda translator, node: translator.pointwise("eq", node.args[0], 0.0),
     aten.bitwise_not: lambda translator, node: translator.pointwise("eq", node.args[0], 0.0),
     aten.logical_and: _map("mul"),
+    aten.logical_and_: _map("mul"),  # of two comparisons, in the derivative of clamp
     aten.bitwise_and: _map("mul"),
     aten.logical_or: _map("maximum"),
     aten.bitwise_or: _map("maximum"),

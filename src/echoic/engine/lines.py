@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from torch.fx.traceback import set_stack_trace
+from torch.fx.traceback import preserve_node_meta, set_stack_trace
 from torch.overrides import TorchFunctionMode
 
 from echoic.cells import Cell
@@ -20,7 +20,7 @@ from echoic.cells import Cell
 class Lines(TorchFunctionMode):
     """Marks what is recorded inside the block with the line of the cell that calls for it.
 
-    Works inside ``torch.fx.traceback.preserve_node_meta()``; the mark is the ``stack_trace`` of the recorded node.
+    The mark is the ``stack_trace`` of the recorded node.
 
     Args:
         cell: whose lines are meant.
@@ -29,6 +29,7 @@ class Lines(TorchFunctionMode):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.files = files_of(cell)
+        self.marking = contextlib.ExitStack()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -39,9 +40,14 @@ class Lines(TorchFunctionMode):
         set_stack_trace([place(frame.f_code.co_filename, frame.f_lineno)] if frame is not None else [])
         return func(*args, **(kwargs or {}))
 
+    def __enter__(self) -> Lines:
+        self.marking.enter_context(preserve_node_meta())
+        return super().__enter__()
+
     def __exit__(self, *error: Any) -> None:
         set_stack_trace([])
         super().__exit__(*error)
+        self.marking.close()
 
 
 def files_of(cell: Cell) -> set[str]:
