@@ -1,0 +1,52 @@
+// Checks that go on after a failure and count it.
+#pragma once
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+inline int& failures() {
+    static int count = 0;
+    return count;
+}
+
+#define CHECK(condition) check((condition), #condition, __FILE__, __LINE__)
+
+inline bool check(bool holds, const char* text, const char* file, int line) {
+    if (!holds && ++failures() <= 20) std::fprintf(stderr, "%s:%d: not so: %s\n", file, line, text);
+    return holds;
+}
+
+// A small generator of numbers, the same everywhere.
+class Random {
+   public:
+    explicit Random(uint64_t seed) : state_(seed * 2654435769u + 1) {}
+    uint64_t bits() {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return state_ * 0x2545F4914F6CDD1Du;
+    }
+    int64_t below(int64_t limit) { return int64_t((bits() >> 33) % uint64_t(limit)); }
+    double number() { return double(bits() >> 11) / double(1ull << 53) * 2 - 1; }  // in [-1, 1)
+    template <class T>
+    std::vector<T> numbers(int64_t count) {
+        std::vector<T> found(static_cast<size_t>(count));
+        for (T& x : found) x = T(number());
+        return found;
+    }
+
+   private:
+    uint64_t state_;
+};
+
+using Code = std::vector<int64_t>;
+
+inline Code operator+(Code left, const Code& right) {
+    left.insert(left.end(), right.begin(), right.end());
+    return left;
+}
+
+void test_recurrence();
+void test_threads();
+void test_malformed();

@@ -1,0 +1,77 @@
+// Several threads in one call, several calls at once, and errors that threads meet.
+#include <atomic>
+#include <thread>
+
+#include "lstm.h"
+
+namespace {
+
+const std::vector<int64_t> kLengths = {12, 11, 9, 9, 6, 4, 2, 1, 1};
+
+template <class T>
+void calls_at_once() {
+    Random random(11);
+    const lstm::Shape shape(17, kLengths, true, random);
+    const lstm::Plans plans(17, sizeof(T) == 8);
+    const lstm::Numbers<T> given(shape, random);
+    lstm::Numbers<T> expected(given, shape);
+    lstm::run_by_engine(plans, shape, expected, 1);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 4; ++caller)
+        callers.emplace_back([&, caller] {
+            for (int i = 0; i < 10; ++i) {
+                lstm::Numbers<T> found(given, shape);
+                lstm::run_by_engine(plans, shape, found, 1 + (caller + i) % 3);
+                wrong += lstm::apart(found, expected) != 0;
+            }
+        });
+    for (auto& caller : callers) caller.join();
+    CHECK(wrong == 0);
+}
+
+// Bits do not depend on the number of threads, nor on the rows a row is together with.
+void rows_by_themselves() {
+    Random random(12);
+    const lstm::Shape shape(33, kLengths, false, random);
+    const lstm::Plans plans(33, 0);
+    const lstm::Numbers<float> given(shape, random);
+    lstm::Numbers<float> expected(given, shape);
+    lstm::run_by_engine(plans, shape, expected, 1);
+    for (int threads = 2; threads <= 12; ++threads) {
+        lstm::Numbers<float> found(given, shape);
+        lstm::run_by_engine(plans, shape, found, threads);
+        CHECK(lstm::apart(found, expected) == 0);
+    }
+}
+
+// Memory that is not there is an error of the call, whichever thread meets it.
+void too_little_memory() {
+    Code code = {2001, 1, 1};
+    for (int i = 0; i < 2000; ++i) code.push_back(1 << 24);
+    code = code + Code{0, 0, 0};
+    char message[256] = "";
+    echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, 0, message, sizeof message);
+    CHECK(plan != nullptr);
+    std::vector<float> numbers(64);
+    const int64_t offset = 0, active = 64;
+    echoic_port port{ECHOIC_PACKED, 0, numbers.data(), 1};
+    for (int threads = 1; threads <= 3; ++threads) {
+        echoic_run run{};
+        run.steps = 1, run.batch = run.rows = 64, run.offsets = &offset, run.active = &active, run.threads = threads;
+        run.ports = &port, run.port_count = 1;
+        CHECK(!echoic_execute(plan, &run, message, sizeof message));
+        CHECK(message[0] != 0);
+    }
+    echoic_plan_free(plan);
+}
+
+}  // namespace
+
+void test_threads() {
+    calls_at_once<float>();
+    calls_at_once<double>();
+    rows_by_themselves();
+    too_little_memory();
+    calls_at_once<float>();
+}
