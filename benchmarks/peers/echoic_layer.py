@@ -76,7 +76,7 @@ class EchoicStep:
     """The native stepper: NumPy in, NumPy out, the state inside."""
 
     def __init__(self, threads: int) -> None:
-        from echoic.engine.native import Stepper
+        from echoic.engine.stepper import Stepper
 
         torch.set_num_threads(threads)
         self.stepper_of = Stepper

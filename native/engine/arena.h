@@ -8,6 +8,9 @@ namespace echoic {
 
 class Arena {
    public:
+    Arena() = default;
+    Arena(Arena&& other) noexcept : memory_(other.memory_), size_(other.size_) { other.memory_ = nullptr, other.size_ = 0; }
+    Arena& operator=(Arena&&) = delete;
     ~Arena() { std::free(memory_); }
 
     // At least this many bytes, aligned to a cache line; what was there before is gone.

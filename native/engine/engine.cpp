@@ -7,10 +7,15 @@
 #include "dispatch.h"
 #include "executor.h"
 #include "plan.h"
+#include "session.h"
 #include "team.h"
 
 struct echoic_plan {
     echoic::Plan plan;
+};
+
+struct echoic_session {
+    std::unique_ptr<echoic::Session> session;
 };
 
 namespace {
@@ -77,6 +82,33 @@ int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message
     } catch (const std::exception& error) {
         say(message, size, error.what());
         return 0;
+    }
+}
+
+echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, const void* const* vectors,
+                                   size_t vector_count, const echoic_matrix* matrices, size_t matrix_count,
+                                   char* message, size_t size) {
+    try {
+        // round brackets: in braces a pair of pointers would be a list of two
+        const std::vector<const void*> vector_list(vectors, vectors + vector_count);
+        const std::vector<echoic_matrix> matrix_list(matrices, matrices + matrix_count);
+        return new echoic_session{echoic::make_session(plan->plan, batch, vector_list, matrix_list)};
+    } catch (const std::exception& error) {
+        say(message, size, error.what());
+        return nullptr;
+    }
+}
+
+void echoic_session_free(echoic_session* session) { delete session; }
+void echoic_session_step(echoic_session* session, const void* input, void* output) {
+    session->session->step(input, output);
+}
+
+void* echoic_session_state(echoic_session* session, size_t index) {
+    try {
+        return session->session->state(index);
+    } catch (const std::exception&) {
+        return nullptr;
     }
 }
 }

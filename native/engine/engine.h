@@ -89,6 +89,16 @@ size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed);
 int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size);
 
+/* Streaming: `batch` sequences, one step at a time, without allocation. The plan's ports given from outside are the
+ * input, the output, each state before the step, each state after it. Parameters are copied; the state begins as
+ * zeros. A session is used by one thread at a time. */
+echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, const void* const* vectors,
+                                   size_t vector_count, const echoic_matrix* matrices, size_t matrix_count,
+                                   char* message, size_t size);
+void echoic_session_free(echoic_session* session);
+void echoic_session_step(echoic_session* session, const void* input, void* output);
+void* echoic_session_state(echoic_session* session, size_t index); /* [batch, width]; moves with every step */
+
 #ifdef __cplusplus
 }
 #endif

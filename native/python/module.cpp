@@ -84,8 +84,33 @@ class Plan {
         echoic_pack(plan_, matrix, &source, at(packed));
     }
 
+    const echoic_plan* get() const { return plan_; }
+
    private:
     echoic_plan* plan_;
+};
+
+class Session {
+   public:
+    Session(const Plan& plan, int64_t batch, const std::vector<Address>& vectors, const std::vector<Matrix>& matrices) {
+        std::vector<const void*> vector_array;
+        for (Address vector : vectors) vector_array.push_back(at(vector));
+        std::vector<echoic_matrix> matrix_array;
+        for (const auto& [data, rows, columns, packed] : matrices)
+            matrix_array.push_back({at(data), rows, columns, at(packed)});
+        char message[256] = "";
+        session_ = echoic_session_new(plan.get(), batch, vector_array.data(), vector_array.size(), matrix_array.data(),
+                                      matrix_array.size(), message, sizeof message);
+        if (session_ == nullptr) throw std::invalid_argument(message);
+    }
+    Session(const Session&) = delete;
+    ~Session() { echoic_session_free(session_); }
+
+    void step(Address input, Address output) { echoic_session_step(session_, at(input), at(output)); }
+    Address state(size_t index) { return reinterpret_cast<Address>(echoic_session_state(session_, index)); }
+
+   private:
+    echoic_session* session_;
 };
 
 }  // namespace
@@ -100,6 +125,11 @@ NB_MODULE(_native, m) {
              nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"))
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
+    nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
+        .def(nb::init<const Plan&, int64_t, const std::vector<Address>&, const std::vector<Matrix>&>(), nb::arg("plan"),
+             nb::arg("batch"), nb::arg("vectors"), nb::arg("matrices"))
+        .def("step", &Session::step, nb::arg("input"), nb::arg("output"))
+        .def("state", &Session::state, nb::arg("index"));
     m.def("opcode", [](const std::string& name) { return echoic_opcode(name.c_str()); });
     m.def("instruction_set", [] { return std::string(echoic_instruction_set()); });
     m.def("instruction_sets", [] {

@@ -4,8 +4,8 @@
 #include "check.h"
 
 // Too much memory asked for is refused as the system refuses it.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
 
 int main() {
     const std::pair<const char*, void (*)()> tests[] = {

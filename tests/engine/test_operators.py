@@ -1,4 +1,4 @@
-"""The native engine inside PyTorch: operators, memory modes, gradients of gradients, function transforms, compilation."""
+"""The native engine inside PyTorch: operators, memory modes, second gradients, function transforms, compilation."""
 
 from __future__ import annotations
 

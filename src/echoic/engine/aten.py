@@ -191,7 +191,8 @@ def _slice_scatter(translator: Translator, node: fx.Node) -> Row:
 
 
 def _pad(translator: Translator, node: fx.Node) -> Row:
-    row, (left, right, *more) = translator.read(node.args[0]), node.args[1]  # pyright: ignore
+    row, padding = translator.read(node.args[0]), node.args[1]
+    left, right, *more = (int(size) for size in padding)  # pyright: ignore
     fill = float(_argument(node, 2, "value", 0) or 0)
     if any(more) or left < 0 or right < 0:
         raise Untraceable("it pads along the batch or cuts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from echoic import notices
 from echoic.cells import Cell
 from echoic.engine.call import Backend, Call
+from echoic.engine.explanation import explain_native
 from echoic.engine.native import Native
 from echoic.engine.reference import Reference
 from echoic.engine.scan import Scan
@@ -56,9 +57,12 @@ def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
 def explain(name: str, cell: Cell, call: Call) -> str:
     """One line: which backend runs the call, and why not a faster one."""
     if name != "auto":
-        return f"{choose(name, cell, call).name}, as asked"
-    backend, refusals = fastest(cell, call)
-    return backend.name + (f" ({'; '.join(refusals)})" if refusals else "")
+        backend, why = choose(name, cell, call), ", as asked"
+    else:
+        backend, refusals = fastest(cell, call)
+        why = f" ({'; '.join(refusals)})" if refusals else ""
+    details = explain_native(cell, call.inputs.dtype) if isinstance(backend, Native) else ""
+    return backend.name + why + (f": {details}" if details else "")
 
 
 def describe_backends() -> dict[str, str]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from echoic.cells import Cell
+from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
-from echoic.engine.trace import Recording, TraceRefusal, record
+from echoic.engine.trace import Recording, record
 from echoic.program import Program
 from echoic.program.encode import encode
 from echoic.program.plan import Place, Plan, Pointwise, make_plan

@@ -17,7 +17,6 @@ from echoic.engine.compiled import Compiled, compiled, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
 
-
 BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
 
 

@@ -17,7 +17,7 @@ from echoic.engine.compiled import PACKED, Compiled, compiled_by_key
 from echoic.engine.deferred import Entering, outer
 from echoic.engine.execute import address, execute
 from echoic.engine.replay import replay
-from echoic.engine.trace import Outer
+from echoic.engine.sorting import Outer
 
 
 class Given(NamedTuple):
@@ -273,7 +273,8 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
         sizes, ctx.project_again, offsets, active, cleared, ctx.key, ctx.keep, projected, *rest = arguments
         ctx.sizes = sizes
-        results = forward(projected, *_parts(rest, sizes), offsets, active, cleared, ctx.key, ctx.keep)
+        states, fresh, parameters = _parts(rest, sizes)
+        results = forward(projected, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep)
         _save(ctx, results, projected, rest, (offsets, active, cleared))
         ctx.mark_non_differentiable(*results[1 + sizes[0] :])
         return tuple(results)
@@ -300,7 +301,9 @@ def _save(ctx: Any, results: list[Tensor], projected: Tensor, rest: Sequence[Ten
     ctx.save_for_backward(outputs, saved, again, *timing, *kept, *rest)
 
 
-def _parts(tensors: Sequence[Tensor], sizes: tuple[int, int]) -> tuple[Sequence[Tensor], ...]:
+def _parts(
+    tensors: Sequence[Tensor], sizes: tuple[int, int]
+) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
     """States, fresh states, parameters."""
     fields, resets = sizes
     return tensors[:fields], tensors[fields : fields + resets], tensors[fields + resets :]

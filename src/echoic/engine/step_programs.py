@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from echoic.engine.trace import ColumnSum, Outer, Recording
+from echoic.engine.sorting import ColumnSum, Outer
+from echoic.engine.trace import Recording
 from echoic.program import Operation, Program, Source
 from echoic.program.operations import REDUCTIONS
 

@@ -1,54 +1,28 @@
 """From the equations of a cell to the programs of its step: forward, and backward by PyTorch's own differentiation.
 
-``make_fx`` records one step together with its vector-Jacobian product, on tensors that hold no numbers. Each recorded
-node falls into one of three places: what depends on parameters alone is computed once a run (the prologue: transposed
-or sliced weights); what depends on the rows of the batch becomes operations of the program; what sums over the rows,
-the gradients of parameters, is deferred: the loop keeps the operands, and one matmul or sum over all steps follows
-(the epilogue).
+``make_fx`` records one step together with its vector-Jacobian product, on tensors that hold no numbers.
 """
 
 from __future__ import annotations
 
 import copy
-import operator
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.traceback import preserve_node_meta
 from torch.nn.utils import parametrize
 from torch.nn.utils.stateless import _reparametrize_module
 
 from echoic.cells import Cell
-from echoic.engine.aten import Row, Translator, Untraceable, packet_is
 from echoic.engine.lines import Lines, files_of, place
+from echoic.engine.sorting import ROWS, ColumnSum, Outer, Sorter, TraceRefusal
 from echoic.program import Builder
 
 aten = torch.ops.aten
-ROWS = 104729  # the batch size of the recording: a prime that no feature size is taken for
-_FILLS = {aten.full, aten.full_like, aten.zeros, aten.zeros_like, aten.ones, aten.ones_like, aten.new_zeros,
-          aten.new_full, aten.new_ones, aten.scalar_tensor, aten.empty_like}  # fmt: skip
-
-
-class TraceRefusal(Exception):
-    """A step that no program can express; the message is a sentence that names the line of the cell."""
-
-
-class Outer(NamedTuple):
-    """A deferred gradient: the sum over all rows and steps of the outer products of two row values."""
-
-    left: str
-    right: str
-
-
-class ColumnSum(NamedTuple):
-    """A deferred gradient: the sum over all rows and steps of a row value."""
-
-    value: str
 
 
 class Recording(NamedTuple):
@@ -77,6 +51,49 @@ class Recording(NamedTuple):
     trained: tuple[int, ...]
 
 
+class StepRecording(NamedTuple):
+    """A whole step with its projection, for streaming.
+
+    builder: its row sources are ``input`` and ``state.*``. results: ``output`` and ``state.*`` to the value.
+    parameters, derived, prologue: as in ``Recording``.
+    """
+
+    builder: Builder
+    fields: tuple[str, ...]
+    parameters: tuple[str, ...]
+    derived: tuple[str, ...]
+    prologue: fx.GraphModule
+    results: dict[str, str]
+
+
+def record_step(cell: Cell) -> StepRecording:
+    """Record one step of a cell from an input.
+
+    Raises:
+        TraceRefusal: as ``record``.
+    """
+    plain = _without_numbers(cell)
+    tensors = {**dict(plain.named_parameters()), **dict(plain.named_buffers())}
+    start = plain.initial_state(1)
+    kind = type(start)
+
+    def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        with _reparametrize_module(plain, tensors), torch.no_grad(), Lines(plain):
+            output, new = plain.step(x, kind(*state))
+        return output, tuple(new)
+
+    x = torch.empty(ROWS, cell.input_size, device="meta")
+    state = [torch.empty(ROWS, part.shape[1], device="meta") for part in start]
+    graph = _recorded(step, (x, state, tensors), cell)
+    fields = [f"state.{field}" for field in kind._fields]
+    sorter = Sorter(graph, cell, tuple(tensors))
+    results = sorter.place(["input", *fields], [])
+    made = {name: sorter.result(node) for name, node in zip(["output", *fields], results, strict=True)}
+    prologue, _, used = sorter.parts([])
+    parameters = tuple(list(tensors)[i] for i in used)
+    return StepRecording(sorter.builder, tuple(kind._fields), parameters, sorter.derived_names(), prologue, made)
+
+
 def record(cell: Cell) -> Recording:
     """Record one step of a cell and its vector-Jacobian product.
 
@@ -103,259 +120,43 @@ def record(cell: Cell) -> Recording:
             return step(projected, state, {**tensors, **weights})
 
         weights = {name: tensors[name] for name in trainable}
-        (output, new), pullback = torch.func.vjp(differentiable, projected, state, weights)
+        (output, new), pullback, *_ = torch.func.vjp(differentiable, projected, state, weights)
         grads = pullback((pull, tuple(pulls)))
         return output, new, grads
 
-    decompositions = {
+    pull = torch.empty(ROWS, cell.output_size, device="meta")
+    pulls = [torch.empty_like(part) for part in state]
+    graph = _recorded(step_and_pullback, (projected.detach(), state, tensors, pull, pulls), cell)
+    fields = [f"state.{field}" for field in type(start)._fields]
+    sorter = Sorter(graph, cell, tuple(tensors))
+    results = sorter.place(["projected", *fields], ["grad.output", *(f"grad.{field}" for field in fields)])
+    forward_names = ["output", *fields]
+    backward_names = ["grad.projected", *(f"grad.{field}" for field in fields)]
+    count = len(forward_names)
+    forward = {n: sorter.result(v) for n, v in zip(forward_names, results, strict=False)}
+    backward = {n: sorter.result(v) for n, v in zip(backward_names, results[count:], strict=False)}
+    gradients = results[count + len(backward_names) :]
+    moving = [i for i, node in enumerate(gradients) if sorter.numbers.get(node) != 0.0]
+    prologue, epilogue, used = sorter.parts([(i, gradients[i]) for i in moving])
+    return Recording(
+        sorter.builder, type(start)._fields, tuple(list(tensors)[i] for i in used), sorter.derived_names(),
+        prologue, epilogue, forward, backward, tuple(sorter.deferred), tuple(used.index(i) for i in moving),
+    )  # fmt: skip
+
+
+def _recorded(function: Callable[..., Any], arguments: tuple[Any, ...], cell: Cell) -> fx.Graph:
+    """What a function of tensors without numbers does."""
+    decompositions: Any = {
         op: how for op, how in core_aten_decompositions().items()
         if getattr(op, "overloadpacket", op) not in (aten.sigmoid_backward, aten.tanh_backward)
     }  # fmt: skip
-    pull = torch.empty(ROWS, cell.output_size, device="meta")
-    pulls = [torch.empty_like(part) for part in state]
     try:
-        with preserve_node_meta():
-            graph = make_fx(step_and_pullback, decomposition_table=decompositions)(
-                projected.detach(), state, tensors, pull, pulls
-            )
+        return make_fx(function, decomposition_table=decompositions)(*arguments).graph
     except Exception as error:  # whatever PyTorch cannot record is refused with its own words, not swallowed
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "data-dependent control flow" in first:
             first = "it looks at the values of a tensor to decide what to do; torch.where chooses for each row"
         raise TraceRefusal(f"its step cannot be recorded{_place(error, cell)}: {first}") from error
-    return _Sorter(graph.graph, cell, tuple(type(start)._fields), tuple(tensors)).recording()
-
-
-class _Sorter:
-    """Puts every recorded node in its place."""
-
-    def __init__(self, graph: fx.Graph, cell: Cell, fields: tuple[str, ...], parameters: tuple[str, ...]) -> None:
-        self.graph, self.cell, self.fields, self.parameters = graph, cell, fields, parameters
-        self.builder = Builder()
-        self.rows: dict[fx.Node, Any] = {}  # to Row, or a tuple of Rows
-        self.numbers: dict[fx.Node, float] = {}
-        self.deferred: list[Outer | ColumnSum] = []
-        self.before, self.after = _Partial(parameters), _Partial(parameters)
-        self.derived: dict[tuple[fx.Node, str], str] = {}
-        self.outputs: list[fx.Node] = []
-        self.translator = Translator(self.builder, self._read, self._matrix)
-
-    def recording(self) -> Recording:
-        placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
-        names = ["projected", *(f"state.{f}" for f in self.fields), *self.parameters, "grad.output",
-                 *(f"grad.state.{f}" for f in self.fields)]  # fmt: skip
-        assert len(names) == len(placeholders)
-        for name, node in zip(names, placeholders, strict=True):
-            if name in self.parameters:
-                self.before.adopt(node, name)
-                self.after.adopt(node, name)
-            else:
-                width = node.meta["val"].shape[1]
-                self.rows[node] = Row(self.builder.source(name, "row", width), width)
-        for node in self.graph.nodes:
-            if node.op == "call_function":
-                self._place(node)
-            elif node.op == "get_attr":
-                raise TraceRefusal(f"its step holds a tensor that is no parameter and no buffer ({node.target})")
-        results = next(node for node in self.graph.nodes if node.op == "output").args[0]
-        fields = [f"state.{field}" for field in self.fields]
-        forward_names = ["output", *fields]
-        backward_names = ["grad.projected", *(f"grad.{field}" for field in fields)]
-        count = len(forward_names)
-        forward = {n: self._result(v) for n, v in zip(forward_names, results, strict=False)}
-        backward = {n: self._result(v) for n, v in zip(backward_names, results[count:], strict=False)}
-        gradients = results[count + len(backward_names) :]
-        moving = [i for i, node in enumerate(gradients) if self.numbers.get(node) != 0.0]
-        prologue = self.before.module([node for node, _ in self.derived], [how for _, how in self.derived])
-        epilogue = self.after.module([gradients[i] for i in moving])
-        used = [i for i in range(len(self.parameters)) if i in moving or _uses(prologue, i) or _uses(epilogue, i)]
-        for module in (prologue, epilogue):
-            _drop_inputs(module, [i for i in range(len(self.parameters)) if i not in used])
-        return Recording(
-            self.builder, self.fields, tuple(self.parameters[i] for i in used), tuple(self.derived.values()),
-            prologue, epilogue, forward, backward, tuple(self.deferred), tuple(used.index(i) for i in moving),
-        )  # fmt: skip
-
-    def _place(self, node: fx.Node) -> None:
-        """Number, parameter, row value or sum over the rows."""
-        inputs = node.all_input_nodes
-        packet = getattr(node.target, "overloadpacket", None)
-        if packet in _FILLS and packet is not aten.empty_like:
-            number = 1.0 if packet in (aten.ones, aten.ones_like, aten.new_ones) else 0.0
-            if packet in (aten.full, aten.full_like, aten.new_full):
-                number = float(node.args[2 if packet is aten.new_full else 1])  # pyright: ignore
-            elif packet is aten.scalar_tensor:
-                number = float(node.args[0])  # pyright: ignore
-            self.numbers[node] = number
-            if ROWS not in _shape_of(node) and not any(i in self.rows for i in inputs):
-                self.before.fill(node, number)
-            if ROWS not in _shape_of(node):
-                self.after.fill(node, number)
-            return
-        if node.target is operator.getitem and isinstance(self.rows.get(inputs[0]), tuple):
-            self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
-            return
-        on_rows = any(i in self.rows or (i in self.numbers and ROWS in _shape_of(i)) for i in inputs)
-        try:
-            sums_rows = ROWS not in _shape_of(node) and node.target is not operator.getitem
-            if on_rows and sums_rows and not self._is_tuple(node):
-                self._defer(node)
-                return
-            if on_rows:
-                self.rows[node] = self.translator.translate(node)
-                if packet is aten.copy_:  # what was overwritten has the new value from here on
-                    self.rows[inputs[0]] = self.rows[node]
-            elif all(self.before.has(i) for i in inputs):
-                if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-                    raise Untraceable(f"{packet} draws random numbers")
-                self.before.copy(node)
-                self.after.copy(node)
-            else:
-                self.after.copy(node)
-        except Untraceable as error:
-            raise TraceRefusal(f"{error}{_line(node)}") from None
-
-    def _is_tuple(self, node: fx.Node) -> bool:
-        return isinstance(node.meta.get("val"), tuple | list)
-
-    def _defer(self, node: fx.Node) -> None:
-        """A sum over the rows: keep its operands."""
-        first = self._read(node.args[0])
-        if packet_is(node, aten.mm):
-            second = self._read(node.args[1])
-            if first.transposed and not second.transposed:
-                left, right = (self.builder.full(row.value, row.width) for row in (first, second))
-                self._leaf(node, Outer(left, right))
-                return
-        elif packet_is(node, aten.sum):
-            dims = node.args[1] if len(node.args) > 1 else None
-            rank = len(_shape_of(node.args[0]))
-            dims = sorted(d % rank for d in dims) if dims else list(range(rank))  # pyright: ignore
-            if dims in ([0], [0, 1]) and not first.transposed:
-                if dims == [0, 1] or rank == 1:
-                    first = self.translator.reduce("sum", first)
-                self._leaf(node, ColumnSum(self.builder.full(first.value, first.width)), tuple(_shape_of(node)))
-                return
-        raise Untraceable(f"{node.target} mixes the rows of the batch")
-
-    def _leaf(self, node: fx.Node, deferred: Outer | ColumnSum, shape: tuple[int, ...] | None = None) -> None:
-        if deferred not in self.deferred:
-            self.deferred.append(deferred)
-        self.after.leaf(node, f"deferred_{self.deferred.index(deferred)}", shape)
-
-    def _read(self, argument: Any) -> Row:
-        """The row value of a node, a parameter's or a number's too."""
-        if isinstance(argument, int | float):
-            return Row(float(argument), 1)
-        if not isinstance(argument, fx.Node):
-            raise Untraceable(f"found {argument!r} among its operands")
-        if argument in self.rows:
-            return self.rows[argument]
-        if argument in self.numbers:
-            return Row(self.numbers[argument], 1)
-        shape = _shape_of(argument)
-        size = shape[-1] if shape else 1
-        if not self.before.has(argument) or len(shape) > 2 or (len(shape) == 2 and shape[0] != 1):
-            raise Untraceable(f"a parameter of shape {list(shape)} is no row and no vector")
-        return Row(self._source(argument, "vector", size), size)
-
-    def _matrix(self, node: fx.Node) -> str:
-        if not self.before.has(node):
-            raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-        return self._source(node, "matrix", *_shape_of(node))
-
-    def _source(self, node: fx.Node, kind: str, *shape: int) -> str:
-        key = (node, kind)
-        if key not in self.derived:
-            self.derived[key] = self.builder.source(f"p{len(self.derived)}", kind, *shape)
-        return self.derived[key]
-
-    def _result(self, node: Any) -> str:
-        row = self._read(node)
-        if row.transposed:
-            raise TraceRefusal("a result of its step is transposed")
-        return self.builder.full(row.value, _shape_of(node)[1] if isinstance(row.value, float) else row.width)
-
-
-class _Partial:
-    """A part of the recorded graph as a graph of its own, which takes the parameters."""
-
-    def __init__(self, parameters: Iterable[str]) -> None:
-        self.graph = fx.Graph()
-        self.copies: dict[fx.Node, fx.Node] = {}
-        self.inputs = {name: self.graph.placeholder(f"tensor_{i}") for i, name in enumerate(parameters)}
-        self.extra: dict[str, fx.Node] = {}
-        self.last = list(self.graph.nodes)[-1] if self.inputs else None
-
-    def adopt(self, node: fx.Node, name: str) -> None:
-        self.copies[node] = self.inputs[name]
-
-    def has(self, node: fx.Node) -> bool:
-        return node in self.copies
-
-    def fill(self, node: fx.Node, number: float) -> None:
-        """A tensor of one number, of the type and on the device of the parameters."""
-        if node.meta["val"].dtype != torch.float32:
-            self.copy(node)
-            return
-        like = next(iter(self.inputs.values()))
-        self.copies[node] = self.graph.call_function(aten.new_full.default, (like, list(_shape_of(node)), number))
-
-    def copy(self, node: fx.Node) -> None:
-        self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
-        _on_device_of_first(self.copies[node])
-
-    def leaf(self, node: fx.Node, name: str, shape: tuple[int, ...] | None) -> None:
-        """What comes from the loop."""
-        if name not in self.extra:
-            with self.graph.inserting_before(_first_call(self.graph)):
-                self.extra[name] = self.graph.placeholder(name)
-        made = self.extra[name]
-        self.copies[node] = (
-            made if shape is None else self.graph.call_function(aten.reshape.default, (made, list(shape)))
-        )
-
-    def module(self, outputs: list[Any], kinds: list[str] | None = None) -> fx.GraphModule:
-        """The graph that gives the copies of some nodes; vectors are flattened."""
-        made = [self.copies[node] for node in outputs]
-        if kinds is not None:
-            made = [
-                node if kind == "matrix" else self.graph.call_function(aten.reshape.default, (node, [-1]))
-                for node, kind in zip(made, kinds, strict=True)
-            ]
-        self.graph.output(tuple(made))
-        self.graph.eliminate_dead_code()
-        return fx.GraphModule(torch.nn.Module(), self.graph)
-
-
-def _uses(module: fx.GraphModule, position: int) -> bool:
-    """Whether the graph uses its input tensor of a position."""
-    return any(node.target == f"tensor_{position}" and node.users for node in module.graph.nodes)
-
-
-def _drop_inputs(module: fx.GraphModule, positions: list[int]) -> None:
-    """Take unused inputs away."""
-    targets = {f"tensor_{position}" for position in positions}
-    for node in list(module.graph.nodes):
-        if node.op == "placeholder" and node.target in targets:
-            module.graph.erase_node(node)
-    module.recompile()
-
-
-def _on_device_of_first(node: fx.Node) -> None:
-    """Constants were recorded on tensors without numbers: they are made on the processor instead."""
-    if node.kwargs.get("device") is not None:
-        node.kwargs = {**node.kwargs, "device": torch.device("cpu")}
-
-
-def _first_call(graph: fx.Graph) -> fx.Node:
-    """Where placeholders end."""
-    return next((node for node in graph.nodes if node.op != "placeholder"), graph._root)
-
-
-def _shape_of(node: Any) -> tuple[int, ...]:
-    value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
 def _without_numbers(cell: Cell) -> Cell:
@@ -377,11 +178,6 @@ def _without_numbers(cell: Cell) -> Cell:
         for name, shape in zip(names, shapes, strict=True):
             module.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device="meta")))
     return twin
-
-
-def _line(node: fx.Node) -> str:
-    """Where in the cell a node was made; a node of the derivative comes from no line."""
-    return f" ({node.meta['stack_trace']})" if node.meta.get("stack_trace") else ""
 
 
 def _place(error: BaseException, cell: Cell) -> str:

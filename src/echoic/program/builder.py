@@ -42,7 +42,7 @@ class Builder:
 
     def slice(self, value: Operand, start: int, stop: int) -> Operand:
         """Columns of a value; of a slice, of what it was cut from; of a concatenation, of its part."""
-        if isinstance(value, float):
+        if not isinstance(value, str):
             return value
         if (start, stop) == (0, self.widths[value]):
             return value
@@ -60,7 +60,7 @@ class Builder:
 
     def spread(self, value: Operand, width: int) -> Operand:
         """A value of one column as one of ``width``; numbers stay numbers, which fit any width."""
-        if isinstance(value, float) or self.widths[value] == width:
+        if not isinstance(value, str) or self.widths[value] == width:
             return value
         return self.emit("broadcast", value, attributes=(width,), width=width)
 

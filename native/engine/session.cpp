@@ -1,0 +1,100 @@
+#include "session.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "dispatch.h"
+#include "executor.h"
+#include "worker.h"
+
+namespace echoic {
+namespace {
+
+template <class T>
+const Kernels<T>& kernels() {
+    if constexpr (sizeof(T) == sizeof(float))
+        return *instruction_set().float32;
+    else
+        return *instruction_set().float64;
+}
+
+template <class T>
+class SessionOf final : public Session {
+   public:
+    SessionOf(const Plan& plan, int64_t batch, const std::vector<const void*>& vectors,
+              const std::vector<echoic_matrix>& matrices)
+        : plan_(plan), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        for (size_t v = 0; v < plan.vectors.size(); ++v) {
+            const T* from = static_cast<const T*>(vectors[v]);
+            held_vectors_.emplace_back(from, from + plan.vectors[v]);
+            vectors_.push_back(held_vectors_.back().data());
+        }
+        for (size_t m = 0; m < plan.matrix_rows.size(); ++m) {
+            packed_.emplace_back().at_least(packed_bytes(plan, m));
+            pack_matrix(plan, m, matrices[m], packed_.back().at_least(0));
+            packed_addresses_.push_back(packed_.back().at_least(0));
+        }
+        for (size_t s = 0; s < count_; ++s) {
+            const int64_t width = plan.ports[2 + s];
+            if (plan.ports[2 + count_ + s] != width) throw std::invalid_argument("session: a state changes its width");
+            for (auto& side : values_) side.emplace_back(size_t(batch * width), T(0));
+            states_.push_back({width, nullptr, nullptr, nullptr, width, nullptr});
+        }
+        ports_.push_back({ECHOIC_PACKED, 0, nullptr, plan.ports[0]});
+        ports_.push_back({ECHOIC_PACKED, 0, nullptr, plan.ports[1]});
+        for (int32_t role : {ECHOIC_ENTERING, ECHOIC_LEAVING})
+            for (size_t s = 0; s < count_; ++s) ports_.push_back({role, int32_t(s), nullptr, 0});
+        run_ = {};
+        run_.steps = 1, run_.batch = batch, run_.rows = batch;
+        run_.offsets = &offset_, run_.active = &active_;
+        run_.threads = 1;
+        run_.ports = ports_.data(), run_.port_count = ports_.size();
+        run_.states = states_.data(), run_.state_count = states_.size();
+        run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
+        worker_ = std::make_unique<Worker<T>>(plan_, run_, kernels<T>(), packed_addresses_.data(), 0, arena_);
+    }
+
+    void step(const void* input, void* output) override {
+        ports_[0].data = const_cast<void*>(input);
+        ports_[1].data = output;
+        for (size_t s = 0; s < count_; ++s) {
+            states_[s].initial = values_[now_][s].data();
+            states_[s].kept = values_[1 - now_][s].data();
+        }
+        worker_->work();
+        now_ = 1 - now_;
+    }
+
+    void* state(size_t index) override {
+        if (index >= count_) throw std::invalid_argument("session: there is no such state");
+        return values_[now_][index].data();
+    }
+
+   private:
+    const Plan plan_;
+    int64_t offset_ = 0, active_;
+    size_t count_, now_ = 0;
+    std::vector<std::vector<T>> held_vectors_, values_[2];
+    std::vector<const void*> vectors_, packed_addresses_;
+    std::vector<Arena> packed_;
+    std::vector<echoic_port> ports_;
+    std::vector<echoic_state> states_;
+    echoic_run run_;
+    Arena arena_;
+    std::unique_ptr<Worker<T>> worker_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, const std::vector<const void*>& vectors,
+                                      const std::vector<echoic_matrix>& matrices) {
+    if (vectors.size() != plan.vectors.size() || matrices.size() != plan.matrix_rows.size())
+        throw std::invalid_argument("session: other parameters than the plan's");
+    if (batch < 1) throw std::invalid_argument("session: expected at least one sequence");
+    if (plan.outside < 2 || plan.outside % 2 != 0)
+        throw std::invalid_argument("session: the plan has no input, output and states in pairs");
+    if (plan.type == ECHOIC_FLOAT32) return std::make_unique<SessionOf<float>>(plan, batch, vectors, matrices);
+    return std::make_unique<SessionOf<double>>(plan, batch, vectors, matrices);
+}
+
+}  // namespace echoic

@@ -1,0 +1,278 @@
+"""Putting what was recorded in its place: the prologue, the program, the epilogue.
+
+What depends on parameters alone is computed once a run (the prologue: transposed or sliced weights); what depends on
+the rows of the batch becomes operations of the program; what sums over the rows, the gradients of parameters, is
+deferred: the loop keeps the operands, and one matmul or sum over all steps follows (the epilogue).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from echoic.cells import Cell
+from echoic.engine.aten import Row, Translator, Untraceable, packet_is
+from echoic.program import Builder
+
+aten = torch.ops.aten
+ROWS = 104729  # the batch size of the recording: a prime that no feature size is taken for
+_FILLS = {aten.full, aten.full_like, aten.zeros, aten.zeros_like, aten.ones, aten.ones_like, aten.new_zeros,
+          aten.new_full, aten.new_ones, aten.scalar_tensor, aten.empty_like}  # fmt: skip
+
+
+class TraceRefusal(Exception):
+    """A step that no program can express; the message is a sentence that names the line of the cell."""
+
+
+class Outer(NamedTuple):
+    """A deferred gradient: the sum over all rows and steps of the outer products of two row values."""
+
+    left: str
+    right: str
+
+
+class ColumnSum(NamedTuple):
+    """A deferred gradient: the sum over all rows and steps of a row value."""
+
+    value: str
+
+
+class Sorter:
+    """Puts every recorded node in its place."""
+
+    def __init__(self, graph: fx.Graph, cell: Cell, parameters: tuple[str, ...]) -> None:
+        self.graph, self.cell, self.parameters = graph, cell, parameters
+        self.builder = Builder()
+        self.rows: dict[fx.Node, Any] = {}  # to Row, or a tuple of Rows
+        self.numbers: dict[fx.Node, float] = {}
+        self.deferred: list[Outer | ColumnSum] = []
+        self.before, self.after = _Partial(parameters), _Partial(parameters)
+        self.derived: dict[tuple[fx.Node, str], str] = {}
+        self.outputs: list[fx.Node] = []
+        self.translator = Translator(self.builder, self._read, self._matrix)
+
+    def place(self, before: list[str], after: list[str]) -> list[Any]:
+        """Go through the recording, whose inputs are row values, the parameters, row values. Gives what it returns."""
+        placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
+        names = [*before, *self.parameters, *after]
+        assert len(names) == len(placeholders)
+        for name, node in zip(names, placeholders, strict=True):
+            if name in self.parameters:
+                self.before.adopt(node, name)
+                self.after.adopt(node, name)
+            else:
+                width = node.meta["val"].shape[1]
+                self.rows[node] = Row(self.builder.source(name, "row", width), width)
+        for node in self.graph.nodes:
+            if node.op == "call_function":
+                self._place(node)
+            elif node.op == "get_attr":
+                raise TraceRefusal(f"its step holds a tensor that is no parameter and no buffer ({node.target})")
+        output: Any = next(node for node in self.graph.nodes if node.op == "output")
+        return list(output.args[0])
+
+    def parts(self, gradients: list[tuple[int, fx.Node]]) -> tuple[fx.GraphModule, fx.GraphModule, list[int]]:
+        """Prologue, epilogue for some gradients, and the positions of the parameters that either takes."""
+        prologue = self.before.module([node for node, _ in self.derived], [how for _, how in self.derived])
+        epilogue = self.after.module([node for _, node in gradients])
+        moving = {position for position, _ in gradients}
+        count = range(len(self.parameters))
+        used = [i for i in count if i in moving or _uses(prologue, i) or _uses(epilogue, i)]
+        for module in (prologue, epilogue):
+            _drop_inputs(module, [i for i in count if i not in used])
+        return prologue, epilogue, used
+
+    def derived_names(self) -> tuple[str, ...]:
+        """The parameters of the program in the order in which the prologue gives them."""
+        return tuple(self.derived.values())
+
+    def _place(self, node: fx.Node) -> None:
+        """Number, parameter, row value or sum over the rows."""
+        inputs = node.all_input_nodes
+        packet = getattr(node.target, "overloadpacket", None)
+        if packet in _FILLS and packet is not aten.empty_like:
+            number = 1.0 if packet in (aten.ones, aten.ones_like, aten.new_ones) else 0.0
+            if packet in (aten.full, aten.full_like, aten.new_full):
+                number = float(node.args[2 if packet is aten.new_full else 1])  # pyright: ignore
+            elif packet is aten.scalar_tensor:
+                number = float(node.args[0])  # pyright: ignore
+            self.numbers[node] = number
+            if ROWS not in _shape_of(node) and not any(i in self.rows for i in inputs):
+                self.before.fill(node, number)
+            if ROWS not in _shape_of(node):
+                self.after.fill(node, number)
+            return
+        if node.target is operator.getitem and isinstance(self.rows.get(inputs[0]), tuple):
+            self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
+            return
+        on_rows = any(i in self.rows or (i in self.numbers and ROWS in _shape_of(i)) for i in inputs)
+        try:
+            sums_rows = ROWS not in _shape_of(node) and node.target is not operator.getitem
+            if on_rows and sums_rows and not self._is_tuple(node):
+                self._defer(node)
+                return
+            if on_rows:
+                self.rows[node] = self.translator.translate(node)
+                if packet in (aten.copy_, aten.logical_and_):  # what was overwritten has the new value from here on
+                    self.rows[inputs[0]] = self.rows[node]
+            elif all(self.before.has(i) for i in inputs):
+                if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+                    raise Untraceable(f"{packet} draws random numbers")
+                self.before.copy(node)
+                self.after.copy(node)
+            else:
+                self.after.copy(node)
+        except Untraceable as error:
+            raise TraceRefusal(f"{error}{_line(node)}") from None
+
+    def _is_tuple(self, node: fx.Node) -> bool:
+        return isinstance(node.meta.get("val"), tuple | list)
+
+    def _defer(self, node: fx.Node) -> None:
+        """A sum over the rows: keep its operands."""
+        first = self._read(node.args[0])
+        if packet_is(node, aten.mm):
+            second = self._read(node.args[1])
+            if first.transposed and not second.transposed:
+                left, right = (self.builder.full(row.value, row.width) for row in (first, second))
+                self._leaf(node, Outer(left, right))
+                return
+        elif packet_is(node, aten.sum):
+            dims: Any = node.args[1] if len(node.args) > 1 else None
+            rank = len(_shape_of(node.args[0]))
+            dims = sorted(d % rank for d in dims) if dims else list(range(rank))  # pyright: ignore
+            if dims in ([0], [0, 1]) and not first.transposed:
+                if dims == [0, 1] or rank == 1:
+                    first = self.translator.reduce("sum", first)
+                self._leaf(node, ColumnSum(self.builder.full(first.value, first.width)), tuple(_shape_of(node)))
+                return
+        raise Untraceable(f"{node.target} mixes the rows of the batch")
+
+    def _leaf(self, node: fx.Node, deferred: Outer | ColumnSum, shape: tuple[int, ...] | None = None) -> None:
+        if deferred not in self.deferred:
+            self.deferred.append(deferred)
+        self.after.leaf(node, f"deferred_{self.deferred.index(deferred)}", shape)
+
+    def _read(self, argument: Any) -> Row:
+        """The row value of a node, a parameter's or a number's too."""
+        if isinstance(argument, int | float):
+            return Row(float(argument), 1)
+        if not isinstance(argument, fx.Node):
+            raise Untraceable(f"found {argument!r} among its operands")
+        if argument in self.rows:
+            return self.rows[argument]
+        if argument in self.numbers:
+            return Row(self.numbers[argument], 1)
+        shape = _shape_of(argument)
+        size = shape[-1] if shape else 1
+        if not self.before.has(argument) or len(shape) > 2 or (len(shape) == 2 and shape[0] != 1):
+            raise Untraceable(f"a parameter of shape {list(shape)} is no row and no vector")
+        return Row(self._source(argument, "vector", size), size)
+
+    def _matrix(self, node: fx.Node) -> str:
+        if not self.before.has(node):
+            raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
+        return self._source(node, "matrix", *_shape_of(node))
+
+    def _source(self, node: fx.Node, kind: str, *shape: int) -> str:
+        key = (node, kind)
+        if key not in self.derived:
+            self.derived[key] = self.builder.source(f"p{len(self.derived)}", kind, *shape)
+        return self.derived[key]
+
+    def result(self, node: Any) -> str:
+        """The name of a row value that the recording returns."""
+        row = self._read(node)
+        if row.transposed:
+            raise TraceRefusal("a result of its step is transposed")
+        return self.builder.full(row.value, _shape_of(node)[1] if isinstance(row.value, float) else row.width)
+
+
+class _Partial:
+    """A part of the recorded graph as a graph of its own, which takes the parameters."""
+
+    def __init__(self, parameters: Iterable[str]) -> None:
+        self.graph = fx.Graph()
+        self.copies: dict[fx.Node, fx.Node] = {}
+        self.inputs = {name: self.graph.placeholder(f"tensor_{i}") for i, name in enumerate(parameters)}
+        self.extra: dict[str, fx.Node] = {}
+        self.last = list(self.graph.nodes)[-1] if self.inputs else None
+
+    def adopt(self, node: fx.Node, name: str) -> None:
+        self.copies[node] = self.inputs[name]
+
+    def has(self, node: fx.Node) -> bool:
+        return node in self.copies
+
+    def fill(self, node: fx.Node, number: float) -> None:
+        """A tensor of one number, of the type and on the device of the parameters."""
+        if node.meta["val"].dtype != torch.float32:
+            self.copy(node)
+            return
+        like = next(iter(self.inputs.values()))
+        self.copies[node] = self.graph.call_function(aten.new_full.default, (like, list(_shape_of(node)), number))
+
+    def copy(self, node: fx.Node) -> None:
+        self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
+        _on_device_of_first(self.copies[node])
+
+    def leaf(self, node: fx.Node, name: str, shape: tuple[int, ...] | None) -> None:
+        """What comes from the loop."""
+        if name not in self.extra:
+            with self.graph.inserting_before(_first_call(self.graph)):
+                self.extra[name] = self.graph.placeholder(name)
+        made = self.extra[name]
+        self.copies[node] = (
+            made if shape is None else self.graph.call_function(aten.reshape.default, (made, list(shape)))
+        )
+
+    def module(self, outputs: list[Any], kinds: list[str] | None = None) -> fx.GraphModule:
+        """The graph that gives the copies of some nodes; vectors are flattened."""
+        made = [self.copies[node] for node in outputs]
+        if kinds is not None:
+            made = [
+                node if kind == "matrix" else self.graph.call_function(aten.reshape.default, (node, [-1]))
+                for node, kind in zip(made, kinds, strict=True)
+            ]
+        self.graph.output(tuple(made))
+        self.graph.eliminate_dead_code()
+        return fx.GraphModule(torch.nn.Module(), self.graph)
+
+
+def _uses(module: fx.GraphModule, position: int) -> bool:
+    """Whether the graph uses its input tensor of a position."""
+    return any(node.target == f"tensor_{position}" and node.users for node in module.graph.nodes)
+
+
+def _drop_inputs(module: fx.GraphModule, positions: list[int]) -> None:
+    """Take unused inputs away."""
+    targets = {f"tensor_{position}" for position in positions}
+    for node in list(module.graph.nodes):
+        if node.op == "placeholder" and node.target in targets:
+            module.graph.erase_node(node)
+    module.recompile()
+
+
+def _on_device_of_first(node: fx.Node) -> None:
+    """Constants were recorded on tensors without numbers: they are made on the processor instead."""
+    if node.kwargs.get("device") is not None:
+        node.kwargs = {**node.kwargs, "device": torch.device("cpu")}
+
+
+def _first_call(graph: fx.Graph) -> fx.Node:
+    """Where placeholders end."""
+    return next((node for node in graph.nodes if node.op != "placeholder"), graph._root)
+
+
+def _shape_of(node: Any) -> tuple[int, ...]:
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _line(node: fx.Node) -> str:
+    """Where in the cell a node was made; a node of the derivative comes from no line."""
+    return f" ({node.meta['stack_trace']})" if node.meta.get("stack_trace") else ""

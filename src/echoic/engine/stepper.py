@@ -1,0 +1,93 @@
+"""A cell stepped one observation at a time by the native engine: the state kept, NumPy in and out."""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from echoic.cells import Cell
+from echoic.engine.compiled import effective_tensors
+from echoic.engine.native import BUILT
+from echoic.engine.sorting import TraceRefusal
+from echoic.engine.trace import record_step
+from echoic.errors import BackendError
+from echoic.program.encode import encode
+from echoic.program.plan import Place, make_plan
+
+
+class Stepper:
+    """Sequences that go on together, a step at a time. Parameters are read once, when it is made.
+
+    Args:
+        cell: what makes one step; float32 or float64, on the CPU.
+        batch: sequences, B.
+
+    Raises:
+        BackendError: the engine is not built, or the cell is no program; the message says why.
+    """
+
+    def __init__(self, cell: Cell, batch: int = 1) -> None:
+        if not BUILT:
+            raise BackendError("stepping needs the native engine, which is not built here; pip install builds it.")
+        import echoic._native as engine
+
+        try:
+            with ThreadPoolExecutor(1) as thread:  # where no exporter or transform of the caller looks on
+                recording = thread.submit(record_step, cell).result()
+        except TraceRefusal as refusal:
+            raise BackendError(f"{type(cell).__name__} is no program: {refusal}") from None
+        program = recording.builder.program(recording.results)
+        start = cell.initial_state(batch)
+        self._dtype = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}[start[0].dtype]
+        self._input, self._output = (batch, cell.input_size), (batch, cell.output_size)
+        self._widths = [part.shape[1] for part in start]
+        self._start = [np.ascontiguousarray(part.detach().numpy()) for part in start]
+        count, fields = len(start), [f"state.{name}" for name in recording.fields]
+        sources = {"input": Place(0, 0), **{name: Place(2 + i, 0) for i, name in enumerate(fields)}}
+        results = {"output": [Place(1, 0)], **{name: [Place(2 + count + i, 0)] for i, name in enumerate(fields)}}
+        ports = [cell.input_size, cell.output_size, *self._widths, *self._widths]
+        plan = make_plan(program, ports, sources, results)
+        code = encode(plan, program, engine.opcode)
+        self._plan = engine.Plan(code, plan.constants, self._dtype == np.float64)
+        with torch.no_grad():
+            derived = recording.prologue(*(t.detach() for t in effective_tensors(cell, recording.parameters)))
+        by_name = dict(zip(recording.derived, derived, strict=True))
+        vectors = [by_name[name].contiguous() for name in plan.vectors]
+        matrices = [by_name[name] for name in plan.matrices]
+        self._session = engine.Session(
+            self._plan, batch, [v.data_ptr() for v in vectors],
+            [(m.data_ptr(), m.stride(0), m.stride(1), 0) for m in matrices],
+        )  # fmt: skip
+        self.reset()
+
+    def step(self, x: ArrayLike) -> NDArray[np.floating]:
+        """The output [B, O] for an input [B, I]; the state goes on.
+
+        Raises:
+            ValueError: another shape.
+        """
+        given = np.ascontiguousarray(x, dtype=self._dtype)
+        if given.shape != self._input:
+            raise ValueError(f"x: found shape {list(given.shape)}, expected {list(self._input)}.")
+        output = np.empty(self._output, self._dtype)
+        self._session.step(given.ctypes.data, output.ctypes.data)
+        return output
+
+    def reset(self, rows: list[int] | None = None) -> None:
+        """Begin anew: all sequences, or those of some rows."""
+        for now, start in zip(self.state(), self._start, strict=True):
+            chosen = slice(None) if rows is None else rows
+            now[chosen] = start[chosen]
+
+    def state(self) -> list[NDArray[np.floating]]:
+        """The state's fields [B, W], to be read and written in place until the next step."""
+        return [self._view(i, width) for i, width in enumerate(self._widths)]
+
+    def _view(self, index: int, width: int) -> NDArray[np.floating]:
+        size = self._input[0] * width * self._dtype.itemsize
+        memory = (ctypes.c_char * size).from_address(self._session.state(index))
+        return np.frombuffer(memory, self._dtype).reshape(self._input[0], width)
