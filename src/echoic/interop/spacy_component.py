@@ -26,13 +26,13 @@ class _Component(ABC):
 
     task = ""
 
-    def __init__(self, name: str, run: str) -> None:
+    def __init__(self, name: str, run: str, cell: str = "") -> None:
         if not run:
             raise OptionError(
                 f'{name}: found no run; name its folder: nlp.add_pipe("{name}", config={{"run": "..."}}).'
             )
         self.name, self.run = name, run
-        self.estimator: Estimator = load(run)
+        self.estimator: Estimator = load(run, cell=cell or None)
         if self.estimator.kind.name != self.task:
             raise OptionError(f"{run}: is a run of {self.estimator.kind.name}, expected {self.task} for {name}.")
 
@@ -60,9 +60,10 @@ class EchoicTagger(_Component):
     Args:
         name: in the pipeline.
         run: run directory.
+        cell: file and class of the run's cell, if it was trained with one of your own; the file is executed.
 
     Raises:
-        OptionError: no run, or one of another task. RunError, ModelError: it cannot be opened.
+        OptionError: no run, or one of another task. RunError, ModelError, CellError: it cannot be opened.
     """
 
     task = "tag"
@@ -98,9 +99,10 @@ class EchoicClassifier(_Component):
     Args:
         name: in the pipeline.
         run: run directory.
+        cell: file and class of the run's cell, if it was trained with one of your own; the file is executed.
 
     Raises:
-        OptionError: no run, or one of another task. RunError, ModelError: it cannot be opened.
+        OptionError: no run, or one of another task. RunError, ModelError, CellError: it cannot be opened.
     """
 
     task = "classify"
@@ -124,13 +126,13 @@ def _sentences(doc: Doc) -> Iterator[tuple[Doc, list[int]]]:
             yield doc, numbers
 
 
-@Language.factory("echoic_tagger", default_config={"run": ""})
-def make_tagger(nlp: Language, name: str, run: str) -> EchoicTagger:
+@Language.factory("echoic_tagger", default_config={"run": "", "cell": ""})
+def make_tagger(nlp: Language, name: str, run: str, cell: str) -> EchoicTagger:
     """The factory behind ``nlp.add_pipe("echoic_tagger", config={"run": FOLDER})``."""
-    return EchoicTagger(name, run)
+    return EchoicTagger(name, run, cell)
 
 
-@Language.factory("echoic_classifier", default_config={"run": ""})
-def make_classifier(nlp: Language, name: str, run: str) -> EchoicClassifier:
+@Language.factory("echoic_classifier", default_config={"run": "", "cell": ""})
+def make_classifier(nlp: Language, name: str, run: str, cell: str) -> EchoicClassifier:
     """The factory behind ``nlp.add_pipe("echoic_classifier", config={"run": FOLDER})``."""
-    return EchoicClassifier(name, run)
+    return EchoicClassifier(name, run, cell)
