@@ -1,10 +1,11 @@
 # make demo   trains a forecaster and a character model on small real data and shows what comes out
 # make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests
+# make sanitize   the native engine's own tests under the address, undefined-behaviour and thread sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo test test-all lint sanitize clean
 
 setup: .venv/.ready
 
@@ -35,6 +36,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+sanitize: setup
+	for sanitizer in address,undefined thread; do \
+	  build=build/sanitize-$${sanitizer%%,*} && \
+	  $(BIN)/cmake -S native -B $$build -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	    -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON -DECHOIC_SANITIZE=$$sanitizer > /dev/null && \
+	  $(BIN)/cmake --build $$build && $$build/echoic_tests || exit 1; \
+	done
 
 clean:
 	rm -rf .venv build $(DEMO)

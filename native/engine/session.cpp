@@ -90,6 +90,10 @@ std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, const std
                                       const std::vector<echoic_matrix>& matrices) {
     if (vectors.size() != plan.vectors.size() || matrices.size() != plan.matrix_rows.size())
         throw std::invalid_argument("session: other parameters than the plan's");
+    for (const void* vector : vectors)
+        if (vector == nullptr) throw std::invalid_argument("session: a vector has no memory");
+    for (const echoic_matrix& matrix : matrices)
+        if (matrix.data == nullptr) throw std::invalid_argument("session: a matrix has no memory");
     if (batch < 1) throw std::invalid_argument("session: expected at least one sequence");
     if (plan.outside < 2 || plan.outside % 2 != 0)
         throw std::invalid_argument("session: the plan has no input, output and states in pairs");

@@ -50,3 +50,4 @@ inline Code operator+(Code left, const Code& right) {
 void test_recurrence();
 void test_threads();
 void test_malformed();
+void test_session();

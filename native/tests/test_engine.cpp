@@ -9,7 +9,7 @@ extern "C" __attribute__((visibility("default"))) const char* __tsan_default_opt
 
 int main() {
     const std::pair<const char*, void (*)()> tests[] = {
-        {"recurrence", test_recurrence}, {"threads", test_threads}, {"malformed", test_malformed}};
+        {"recurrence", test_recurrence}, {"threads", test_threads}, {"malformed", test_malformed}, {"session", test_session}};
     for (const auto& [name, test] : tests) {
         const auto begin = std::chrono::steady_clock::now();
         const int before = failures();

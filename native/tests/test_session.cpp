@@ -1,0 +1,116 @@
+// Sessions: one step at a time gives what the whole sequence gives, and allocates nothing.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "lstm.h"
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+void* operator new(size_t size) {
+    ++allocations;
+    if (void* memory = std::malloc(size)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace {
+
+using lstm::micro, lstm::port, lstm::tile;
+
+// Ports: input [4H], output [H], h and c before, h and c after; scratch for the gates.
+Code session_code(int64_t h) {
+    return Code{7, 6, 4 * h, h, h, h, h, h, 4 * h, 1, 4 * h, 1, h, 4 * h, 2} +                      //
+           Code{2, 0} + port(2) + port(6) + port(0) + Code{0} +                                     //
+           Code{1, h, 9} + micro("sigmoid", tile(0), port(6, 0)) + micro("sigmoid", tile(1), port(6, h)) +
+           micro("tanh", tile(2), port(6, 2 * h)) + micro("mul", tile(1), tile(1), port(3)) +
+           micro("fma", port(5), tile(0), tile(2), tile(1)) + micro("sigmoid", tile(0), port(6, 3 * h)) +
+           micro("tanh", tile(1), port(5)) + micro("mul", port(4), tile(0), tile(1)) + micro("copy", port(1), port(4));
+}
+
+template <class T>
+void step_by_step(int64_t h, int64_t batch, double tolerance) {
+    Random random(uint64_t(h + batch));
+    const lstm::Shape shape(h, std::vector<int64_t>(size_t(batch), 6), false, random);
+    lstm::Numbers<double> expected(shape, random);
+    for (auto* part : {&expected.h0, &expected.c0}) std::fill(part->begin(), part->end(), 0.0);
+    lstm::run_plainly(shape, expected);
+    lstm::Numbers<T> given(expected, shape);
+    char message[256] = "";
+    const Code code = session_code(h);
+    echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, sizeof(T) == 8, message, sizeof message);
+    const void* vectors[] = {given.bias.data()};
+    const echoic_matrix matrices[] = {{given.weight.data(), 4 * h, 1, nullptr}};
+    echoic_session* session = echoic_session_new(plan, batch, vectors, 1, matrices, 1, message, sizeof message);
+    if (!CHECK(session != nullptr)) return (void)std::fprintf(stderr, "%s\n", message);
+    echoic_plan_free(plan);                                  // what it needs it has copied
+    std::fill(given.weight.begin(), given.weight.end(), T(0));
+    std::fill(given.bias.begin(), given.bias.end(), T(0));
+    std::vector<T> output(size_t(batch * h));
+    for (int round : {0, 1}) {
+        for (size_t s = 0; s < 2; ++s) {  // begin anew
+            T* state = static_cast<T*>(echoic_session_state(session, s));
+            std::fill(state, state + batch * h, T(0));
+        }
+        for (int64_t t = 0; t < 6; ++t) {
+            const long before = allocations;
+            echoic_session_step(session, given.projected.data() + t * batch * 4 * h, output.data());
+            CHECK(round == 0 || allocations == before);
+            const std::vector<double> due(expected.h.begin() + t * batch * h, expected.h.begin() + (t + 1) * batch * h);
+            CHECK(lstm::apart(output, due) < tolerance);
+            const T* cell = static_cast<const T*>(echoic_session_state(session, 1));
+            const std::vector<T> held(cell, cell + batch * h);
+            const std::vector<double> kept(expected.c.begin() + t * batch * h, expected.c.begin() + (t + 1) * batch * h);
+            CHECK(lstm::apart(held, kept) < tolerance);
+        }
+    }
+    CHECK(echoic_session_state(session, 2) == nullptr);
+    echoic_session_free(session);
+}
+
+void refusals() {
+    char message[256] = "";
+    const Code code = session_code(3);
+    const std::vector<float> numbers(200);
+    echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, 0, message, sizeof message);
+    const void *vectors[] = {numbers.data()}, *no_vectors[] = {nullptr};
+    const echoic_matrix matrices[] = {{numbers.data(), 12, 1, nullptr}}, no_matrices[] = {{nullptr, 12, 1, nullptr}};
+    auto refused = [&](int64_t batch, const void* const* v, size_t vs, const echoic_matrix* m, size_t ms) {
+        message[0] = 0;
+        echoic_session* session = echoic_session_new(plan, batch, v, vs, m, ms, message, sizeof message);
+        echoic_session_free(session);
+        return session == nullptr && message[0] != 0;
+    };
+    CHECK(!refused(1, vectors, 1, matrices, 1));
+    CHECK(refused(0, vectors, 1, matrices, 1));
+    CHECK(refused(-1, vectors, 1, matrices, 1));
+    CHECK(refused(1, vectors, 0, matrices, 1));
+    CHECK(refused(1, vectors, 1, matrices, 0));
+    CHECK(refused(1, no_vectors, 1, matrices, 1));
+    CHECK(refused(1, vectors, 1, no_matrices, 1));
+    echoic_plan_free(plan);
+    for (const Code& odd : {Code{1, 1, 4, 0, 0, 0}, Code{3, 3, 4, 4, 4, 0, 0, 0}, Code{4, 4, 4, 4, 4, 5, 0, 0, 0}}) {
+        plan = echoic_plan_new(odd.data(), odd.size(), nullptr, 0, 0, message, sizeof message);
+        CHECK(plan != nullptr && refused(1, nullptr, 0, nullptr, 0));
+        echoic_plan_free(plan);
+    }
+}
+
+}  // namespace
+
+void test_session() {
+    refusals();
+    char message[64];
+    for (int i = 0; i < echoic_instruction_set_count(); ++i) {
+        CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
+        for (int64_t h : {1, 7, 67})
+            for (int64_t batch : {1, 2, 9}) {
+                step_by_step<float>(h, batch, 1e-5);
+                step_by_step<double>(h, batch, 1e-13);
+            }
+    }
+    CHECK(echoic_choose_instruction_set("", message, sizeof message));
+}
