@@ -38,11 +38,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 sanitize: setup
-	for sanitizer in address,undefined thread; do \
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && for sanitizer in address,undefined thread; do \
 	  build=build/sanitize-$${sanitizer%%,*} && \
-	  $(BIN)/cmake -S native -B $$build -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-	    -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON -DECHOIC_SANITIZE=$$sanitizer > /dev/null && \
-	  $(BIN)/cmake --build $$build && $$build/echoic_tests || exit 1; \
+	  cmake -S native -B $$build -G Ninja -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON -DECHOIC_SANITIZE=$$sanitizer && \
+	  cmake --build $$build && $$build/echoic_tests || exit 1; \
 	done
 
 clean:
