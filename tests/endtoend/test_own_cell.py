@@ -138,7 +138,7 @@ def test_the_verb_cells(cell, capsys):
     assert described["parameters"] == 5 * 3 + 5 * 5 + 5 + 5
     assert described["options"] == ["fade"]
     assert "self.fade * state.hidden" in described["equations"]  # it gives none: its code is shown
-    assert described["runs_on"].split()[0] in ("native", "reference")
+    assert described["runs_on"].startswith(("native", "reference"))
     Path("noisy.py").write_text(FADING.replace("hidden = ", "hidden = torch.randn_like(projected) + "))
     assert main(["cells", "noisy.py:Fading"]) == 0
     assert "runs on reference (" in capsys.readouterr().out
