@@ -289,16 +289,17 @@ def _clamp(translator: Translator, node: fx.Node) -> Row:
 
 def _power(translator: Translator, node: fx.Node) -> Row:
     row, exponent = translator.read(node.args[0]), node.args[1]
-    whole = {2: 1, 3: 2, 4: 3}
-    if exponent in whole:
-        power = row
-        for _ in range(whole[int(exponent)]):  # pyright: ignore
-            power = translator.pointwise("mul", power, row)
-        return power
-    roots = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal", 1: "copy"}
-    if exponent not in roots:
+    roots = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+    if exponent in roots:
+        return translator.pointwise(roots[exponent], row)  # pyright: ignore
+    if not isinstance(exponent, int | float) or exponent % 0.5 or not 0 < abs(exponent) <= 8:
         raise Untraceable(f"it raises to the power {exponent}; write it with exp and log")
-    return translator.pointwise(roots[exponent], row)  # pyright: ignore
+    power = row
+    for _ in range(int(abs(exponent)) - 1):
+        power = translator.pointwise("mul", power, row)
+    if exponent % 1:
+        power = translator.pointwise("mul", power, translator.pointwise("sqrt", row))
+    return power if exponent > 0 else translator.pointwise("reciprocal", power)
 
 
 def _remainder(translator: Translator, node: fx.Node) -> Row:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrize
 from torch.nn.utils.stateless import _reparametrize_module
@@ -23,6 +23,18 @@ from echoic.engine.sorting import ROWS, ColumnSum, Outer, Sorter, TraceRefusal
 from echoic.program import Builder
 
 aten = torch.ops.aten
+
+_ACTIVATIONS = [
+    aten.gelu,
+    aten.elu,
+    aten.selu,
+    aten.celu,
+    aten.leaky_relu,
+    aten.hardtanh,
+    aten.hardsigmoid,
+    aten.silu,
+    aten.mish,
+]
 
 
 class Recording(NamedTuple):
@@ -149,9 +161,10 @@ def _recorded(function: Callable[..., Any], arguments: tuple[Any, ...], cell: Ce
     decompositions: Any = {
         op: how for op, how in core_aten_decompositions().items()
         if getattr(op, "overloadpacket", op) not in (aten.sigmoid_backward, aten.tanh_backward)
-    }  # fmt: skip
+    } | get_decompositions(_ACTIVATIONS)  # fmt: skip
+    pure = torch.func.functionalize(function, remove="mutations")
     try:
-        return make_fx(function, decomposition_table=decompositions)(*arguments).graph
+        return make_fx(pure, decomposition_table=decompositions)(*arguments).graph
     except Exception as error:  # whatever PyTorch cannot record is refused with its own words, not swallowed
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "data-dependent control flow" in first:
