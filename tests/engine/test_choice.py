@@ -36,6 +36,12 @@ def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_said", set())
 
 
+@pytest.fixture()
+def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extension is not built."""
+    monkeypatch.setattr(choice, "BACKENDS", tuple(b for b in BACKENDS if b.name != "native"))
+
+
 def run(cell: Cell, backend: str, memory: str = "store", **options: torch.Tensor) -> list[str]:
     """What is said while a cell runs."""
     with collected() as said:
@@ -49,6 +55,30 @@ def test_backends_describe_themselves() -> None:
     assert all(describe_backends().values())
 
 
+@pytest.mark.parametrize(("name", "options"), [*ON_TORCH, *((name, options) for name, options, _ in NOT_ON_TORCH)])
+def test_auto_takes_the_native_engine(name: str, options: dict) -> None:
+    cell = build_cell(name, 3, 5, **options)
+    assert Recurrent(cell).explain().startswith(f"layer 0: {name} on native: ")
+    assert run(cell, "auto", lengths=torch.tensor([6, 2])) == []
+
+
+def test_native_says_what_it_does() -> None:
+    text = Recurrent(build_cell("LSTM", 3, 5), backend="native").explain()
+    assert "on native, as asked: " in text
+    assert "a step forward: 1 matmul, 8 pointwise operations" in text
+    assert "400 bytes of recurrent weights" in text  # 5 x 20 float32
+    assert "140 bytes a row and step are kept" in text  # i f g o tanh(c), c and h, each 5 float32
+
+
+def test_native_refuses_with_a_reason() -> None:
+    cell = build_cell("GRU", 3, 5)
+    with pytest.raises(BackendError, match="parameters have another type"):
+        unroll(cell, torch.randn(2, 6, 3).double(), options=("native", "store"))
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(BackendError, match="float32 and float64 alone"):
+        unroll(cell, torch.randn(2, 6, 3), options=("native", "store"))
+
+
+@pytest.mark.usefixtures("without_native")
 @pytest.mark.parametrize(("name", "options"), ON_TORCH)
 def test_auto_takes_torchs_kernel_where_it_is_exactly_the_cell(name: str, options: dict) -> None:
     cell = build_cell(name, 3, 5, **options)
@@ -57,6 +87,7 @@ def test_auto_takes_torchs_kernel_where_it_is_exactly_the_cell(name: str, option
     run(cell, "torch")
 
 
+@pytest.mark.usefixtures("without_native")
 @pytest.mark.parametrize(("name", "options", "reason"), NOT_ON_TORCH)
 def test_a_refusal_has_a_reason_and_is_said_once(name: str, options: dict, reason: str) -> None:
     cell = build_cell(name, 3, 5, **options)
@@ -72,6 +103,7 @@ def test_a_refusal_has_a_reason_and_is_said_once(name: str, options: dict, reaso
         Recurrent(cell, backend="torch").explain()
 
 
+@pytest.mark.usefixtures("without_native")
 @pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
 def test_torch_keeps_all_gates(memory: str) -> None:
     cell = build_cell("LSTM", 3, 5)
@@ -82,6 +114,7 @@ def test_torch_keeps_all_gates(memory: str) -> None:
         run(cell, "torch", memory)
 
 
+@pytest.mark.usefixtures("without_native")
 def test_torch_cannot_reset() -> None:
     reset = torch.zeros(2, 6, dtype=torch.bool)
     (said,) = run(build_cell("GRU", 3, 5), "auto", reset=reset)
@@ -90,6 +123,7 @@ def test_torch_cannot_reset() -> None:
         run(build_cell("GRU", 3, 5), "torch", reset=reset)
 
 
+@pytest.mark.usefixtures("without_native")
 def test_a_subclass_with_equations_of_its_own_is_another_cell() -> None:
     for part in ("project", "recurrent", "update"):
         own = type("Own", (GRU,), {part: lambda self, *given, part=part: getattr(super(GRU, self), part)(*given)})
@@ -98,7 +132,7 @@ def test_a_subclass_with_equations_of_its_own_is_another_cell() -> None:
 
 
 def test_names_that_do_not_exist() -> None:
-    with pytest.raises(BackendError, match="expected one of auto, torch, scan, reference"):
+    with pytest.raises(BackendError, match="expected one of auto, native, torch, scan, reference"):
         Recurrent(build_cell("GRU", 3, 5), backend="cuda")
     with pytest.raises(BackendError, match='found "Torch"'):
         run(build_cell("GRU", 3, 5), "Torch")

@@ -20,7 +20,7 @@ LENGTHS = torch.tensor([11, 3, 0, 7])
 def test_the_lstm_trains_on_onednn(lengths: torch.Tensor | None, reverse: bool) -> None:
     cell, inputs = LSTM(3, 7), torch.randn(4, 11, 3)
     with profile() as recorded:
-        outputs, _ = unroll(cell, inputs, lengths=lengths, reverse=reverse)
+        outputs, _ = unroll(cell, inputs, lengths=lengths, reverse=reverse, options=("torch", "store"))
         outputs.sum().backward()
     ran = [event.key for event in recorded.key_averages()]
     assert "aten::mkldnn_rnn_layer" in ran

@@ -36,7 +36,7 @@ def unroll(
         reset: [B, T] true where the state is cleared before a step: a new sequence begins there. Run in reverse, the
             state is cleared where the run enters the earlier sequence. Ignored past a row's length.
         reverse: from each row's last step to its first.
-        options: backend ("auto", "torch", "scan", "reference") and memory ("store", "recompute", "checkpoint").
+        options: backend ("auto", "native", "torch", "scan", "reference") and memory ("store", "recompute", "checkpoint").
 
     Returns:
         Outputs [B, T, O], zero past each row's length, and the state at each row's own end.

@@ -23,7 +23,7 @@ class Recurrent(nn.Module):
         cells: a cell, or one for each layer from the inputs up. With ``bidirectional`` a list holds the forward and
             the backward cell of each layer in turn; a single cell is given a backward twin with weights of its own.
         bidirectional: run each layer in both directions and concatenate the outputs.
-        backend: "auto", "torch" or "reference".
+        backend: "auto", "native", "torch", "scan" or "reference".
         memory: what backpropagation keeps: "store" all gates, "recompute" them from the states, "checkpoint" every
             sqrt(T)-th state and replay.
         between: module applied to what goes from one layer to the next (dropout).

@@ -36,7 +36,7 @@ class RecurrentSettings(BaseModel):
     memory_steps: int | None = Field(
         default=None, ge=3, description="spread the gates' memory over so many steps at the start (LSTM, GRU)"
     )
-    backend: str = Field(default="auto", description="reference, torch or auto")
+    backend: str = Field(default="auto", description="native, torch, scan, reference or auto")
 
     @field_validator("cell", mode="before")
     @classmethod
