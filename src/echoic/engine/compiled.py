@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import count
+from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -134,7 +136,8 @@ class Compiled:
         return Port(PACKED, 0, name, width), 0
 
 
-_PLAIN = {bool, int, float, str}
+_PLAIN = {bool, int, float, str, type, NoneType, FunctionType, BuiltinFunctionType}
+_MODULES_OWN = frozenset(torch.nn.Module().__dict__) - {"training"}
 _by_structure: dict[Hashable, Compiled | str] = {}
 _by_key: dict[str, Compiled] = {}
 
@@ -144,7 +147,7 @@ _of_cell: WeakKeyDictionary[Cell, tuple[Hashable, Compiled | str]] = WeakKeyDict
 
 def compiled(cell: Cell) -> Compiled | str:
     """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
-    options = None if cell._modules else tuple(v for v in cell.__dict__.values() if type(v) in _PLAIN)
+    options = None if cell._modules else _plain_options(cell)
     known = _of_cell.get(cell)
     if known is not None and options is not None and known[0] == options:
         return known[1]
@@ -189,22 +192,36 @@ def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
 
 def _structure(cell: Cell) -> Hashable:
     """What the recording of a cell depends on: class, options and the sizes of the parameters, not their values."""
-    simple = []
+    simple: list[Hashable] = []
     for name, module in cell.named_modules():
         if ".parametrizations" in f".{name}":
             continue
-        options = tuple((k, v) for k, v in module.__dict__.items() if not k.startswith("_") and _is_simple(v))
-        odd = any(not k.startswith("_") and not _is_simple(v) for k, v in module.__dict__.items())
-        simple.append((name, type(module), options, id(cell) if odd else 0))
+        options = [(k, _frozen(v)) for k, v in module.__dict__.items() if k not in _MODULES_OWN]
+        odd = any(value is _UNKNOWN for _, value in options)
+        simple.append((name, type(module), tuple(options), _numbered.setdefault(cell, next(_count)) if odd else 0))
     tensors = tuple((name, tuple(p.shape)) for name, p in [*cell.named_parameters(), *cell.named_buffers()])
     return (tuple(simple), tensors)
 
 
-def _is_simple(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(_is_simple(part) for part in value)
-    return value is None or isinstance(value, bool | int | float | str | type) or _is_function(value)
+_UNKNOWN = object()
+_numbered: WeakKeyDictionary[Cell, int] = WeakKeyDictionary()  # cells with options that cannot be compared
+_count = count(1)
 
 
-def _is_function(value: Any) -> bool:
-    return callable(value) and not isinstance(value, torch.nn.Module)
+def _plain_options(cell: Cell) -> tuple[Any, ...] | None:
+    """All options of a cell, where they are numbers, words, functions or pairs of such."""
+    options = tuple(v for k, v in cell.__dict__.items() if k not in _MODULES_OWN)
+    for value in options:
+        if type(value) not in _PLAIN and not (type(value) is tuple and all(type(part) in _PLAIN for part in value)):
+            return None
+    return options
+
+
+def _frozen(value: Any) -> Hashable:
+    """A value that can be compared with what it is later, or ``_UNKNOWN``."""
+    if isinstance(value, tuple | list):
+        parts = tuple(_frozen(part) for part in value)
+        return _UNKNOWN if _UNKNOWN in parts else (type(value), parts)
+    if isinstance(value, dict):
+        return _frozen([(key, part) for key, part in value.items()])
+    return (type(value), value) if type(value) in _PLAIN else _UNKNOWN
