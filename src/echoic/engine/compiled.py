@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import count
+from threading import Lock
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -140,6 +141,7 @@ _PLAIN = {bool, int, float, str, type, NoneType, FunctionType, BuiltinFunctionTy
 _MODULES_OWN = frozenset(torch.nn.Module().__dict__) - {"training"}
 _by_structure: dict[Hashable, Compiled | str] = {}
 _by_key: dict[str, Compiled] = {}
+_compiling = Lock()  # one at a time: PyTorch's recorder has state of its own
 
 
 _of_cell: WeakKeyDictionary[Cell, tuple[Hashable, Compiled | str]] = WeakKeyDictionary()
@@ -158,15 +160,16 @@ def compiled(cell: Cell) -> Compiled | str:
 
 def _compiled_anew(cell: Cell) -> Compiled | str:
     structure = _structure(cell)
-    if structure not in _by_structure:
-        try:
-            key = f"{type(cell).__name__}-{len(_by_structure)}"
-            # In a thread of its own, where no exporter, function transform or autocast of the caller looks on
-            with ThreadPoolExecutor(1) as thread:
-                recording = thread.submit(record, cell).result()
-            _by_structure[structure] = _by_key[key] = Compiled(recording, key)
-        except TraceRefusal as refusal:
-            _by_structure[structure] = str(refusal)
+    with _compiling:
+        if structure not in _by_structure:
+            try:
+                key = f"{type(cell).__name__}-{len(_by_structure)}"
+                # In a thread of its own, where no exporter, function transform or autocast of the caller looks on
+                with ThreadPoolExecutor(1) as thread:
+                    recording = thread.submit(record, cell).result()
+                _by_structure[structure] = _by_key[key] = Compiled(recording, key)
+            except TraceRefusal as refusal:
+                _by_structure[structure] = str(refusal)
     return _by_structure[structure]
 
 
