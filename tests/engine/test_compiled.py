@@ -147,8 +147,18 @@ def test_an_option_of_a_part_is_followed() -> None:
 
 def test_a_cell_that_is_gone_is_not_taken_for_a_new_one() -> None:
     """Two cells can have one address, one after the other."""
-    for i in range(30):
-        cell = Adjustable([0.1 + 0.02 * i])  # a list: nothing that could be compared
+
+    class Opaque:
+        """An option that cannot be compared."""
+
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+        def __float__(self) -> float:
+            return self.factor
+
+    for i in range(6):
+        cell = Adjustable(Opaque(0.1 + 0.1 * i))
         as_the_reference(cell)
         del cell
         gc.collect()

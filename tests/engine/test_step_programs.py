@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 from tests.conformance.cases import CASES, Case
@@ -10,7 +11,7 @@ from tests.conformance.cases import CASES, Case
 from echoic.cells import GRU, LSTM, Cell, CoRNN, Elman, IndRNN, Jordan
 from echoic.engine.compiled import Compiled, compiled
 from echoic.engine.step_programs import CHEAP, StepPrograms, step_programs
-from echoic.engine.trace import record
+from echoic.engine.trace import Recording, record
 
 
 def saved_kinds(programs: StepPrograms) -> dict[str, int]:
@@ -42,34 +43,39 @@ def test_what_is_kept(cell: Cell, expected: dict[str, int]) -> None:
     assert set(programs.saved.values()) <= {7}
 
 
-@pytest.fixture(params=CASES, ids=str)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+class Cut(NamedTuple):
+    """A cell's recording and the programs made of it."""
+
+    case: Case
+    recording: Recording
+    programs: StepPrograms
 
 
-def test_the_backward_repeats_nothing_costly(case: Case) -> None:
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def cut(request: pytest.FixtureRequest) -> Cut:
+    recording = record(request.param.build())
+    return Cut(request.param, recording, step_programs(recording))
+
+
+def test_the_backward_repeats_nothing_costly(cut: Cut) -> None:
     """No matmul, no sum and no function of the forward is done again: where it is needed it is kept."""
-    programs = step_programs(record(case.build()))
-    forward = {o.name: o.kind for o in programs.inference.operations}
-    again = {forward[o.name] for o in programs.backward.operations if o.name in forward}
+    forward = {o.name: o.kind for o in cut.programs.inference.operations}
+    again = {forward[o.name] for o in cut.programs.backward.operations if o.name in forward}
     assert again <= CHEAP
 
 
-def test_nothing_is_kept_twice(case: Case) -> None:
-    programs = step_programs(record(case.build()))
-    results = dict(programs.forward.results)
+def test_nothing_is_kept_twice(cut: Cut) -> None:
+    programs, results = cut.programs, dict(cut.programs.forward.results)
     kept = [results[name] for name in programs.saved]
     assert len(kept) == len(set(kept))
-    outside = {results[f"state.{field}"] for field in record(case.build()).fields}
-    assert not set(kept) & outside  # states are kept as states
+    assert not set(kept) & {results[f"state.{field}"] for field in cut.recording.fields}  # kept as states
     read = {source.name for source in programs.backward.sources}
     assert set(programs.saved) <= read | {name for names in programs.operands for name in names}
 
 
-def test_programs_do_not_depend_on_the_moment(case: Case) -> None:
-    """Two recordings of two cells of one structure are the same, so that a saved one can be compared."""
-    first, second = (step_programs(record(case.build(seed=seed))) for seed in (0, 1))
-    assert first == second
+def test_programs_do_not_depend_on_the_moment(cut: Cut) -> None:
+    """Recordings of two cells of one structure are the same, whatever their numbers."""
+    assert step_programs(record(cut.case.build(seed=5))) == cut.programs
 
 
 def test_the_output_that_is_a_state_is_written_once() -> None:
