@@ -115,7 +115,8 @@ class Cell(nn.Module):
 
     def zeros(self, batch_size: int, size: int) -> Tensor:
         """[B, size] zeros of the weights' type and device."""
-        like = next(self.parameters())
+        like = next((p for p in self._parameters.values() if p is not None), None)  # parameters() costs microseconds
+        like = next(self.parameters()) if like is None else like
         return torch.zeros(batch_size, size, dtype=like.dtype, device=like.device)
 
     def extra_repr(self) -> str:

@@ -18,6 +18,8 @@ from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
 
 BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
+if BUILT:
+    from echoic.engine import operators
 
 
 class Native:
@@ -49,8 +51,6 @@ class Native:
 
 def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: str) -> tuple[Tensor, Any]:
     """A call in one piece. cleared: [T, B] rows whose state is fresh before a step, or None."""
-    from echoic.engine import operators
-
     layout = Layout(call, cleared)
     inputs = layout.pack(call.inputs)
     given = operators.Given(

@@ -142,9 +142,9 @@ class Sorter:
                 self._leaf(node, Outer(left, right))
                 return
         elif packet_is(node, aten.sum):
-            dims: Any = node.args[1] if len(node.args) > 1 else None
-            rank = len(_shape_of(node.args[0]))
-            dims = sorted(d % rank for d in dims) if dims else list(range(rank))  # pyright: ignore
+            given: list[Any] = [*node.args, None]
+            rank = len(_shape_of(given[0]))
+            dims = sorted(d % rank for d in given[1]) if given[1] else list(range(rank))
             if dims in ([0], [0, 1]) and not first.transposed:
                 if dims == [0, 1] or rank == 1:
                     first = self.translator.reduce("sum", first)

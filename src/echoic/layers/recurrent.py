@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
 
     def layers(self) -> list[list[Cell]]:
         """The cells of each layer, one per direction."""
-        cells: list[Any] = list(self.cells)
+        cells: list[Any] = list(self.cells._modules.values())  # iterating a ModuleList costs microseconds
         return [cells[i : i + self.directions] for i in range(0, len(cells), self.directions)]
 
     def forward(

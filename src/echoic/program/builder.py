@@ -27,11 +27,13 @@ class Builder:
 
     def emit(self, kind: str, *operands: Operand, attributes: tuple[int, ...] = (), width: int) -> Operand:
         """The value of an operation, which has ``width`` columns."""
+        if any(operand != operand for operand in operands):
+            raise ProgramError(f"{kind} of NaN, which is no number of a program")
         simple = self._simplified(kind, operands)
         if simple is not None:
             return simple
         ordered = tuple(sorted(operands, key=str)) if kind in _COMMUTES else operands
-        key = (kind, ordered, attributes)
+        key = (kind, tuple(map(repr, ordered)), attributes)  # 0.0 and -0.0 are two
         if key not in self._made:
             name = f"v{len(self.operations)}"
             operation = Operation(name, kind, operands, attributes)
@@ -82,7 +84,7 @@ class Builder:
             return operands[0]
         if kind in ("add", "mul", "sub", "div"):
             a, b = operands
-            if isinstance(a, float) and isinstance(b, float):
+            if isinstance(a, float) and isinstance(b, float) and (kind != "div" or b):
                 return _ARITHMETIC[kind](a, b)
             neutral = 0.0 if kind in ("add", "sub") else 1.0
             if b == neutral:

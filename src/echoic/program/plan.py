@@ -319,9 +319,11 @@ class _Layout:
     def _where(self, operand: Operand, registers: dict[str, Register]) -> Where:
         if isinstance(operand, float | int):
             number = float(operand)
-            if number not in self.plan.constants:
+            written = [repr(constant) for constant in self.plan.constants]  # 0.0 and -0.0 are two
+            if repr(number) not in written:
                 self.plan.constants.append(number)
-            return Constant(self.plan.constants.index(number))
+                written.append(repr(number))
+            return Constant(written.index(repr(number)))
         if operand in registers:
             return registers[operand]
         if operand in self.program.vectors:
