@@ -84,7 +84,9 @@ class Builder:
             return operands[0]
         if kind in ("add", "mul", "sub", "div"):
             a, b = operands
-            if isinstance(a, float) and isinstance(b, float) and (kind != "div" or b):
+            if isinstance(a, float) and isinstance(b, float):
+                if kind == "div" and b == 0:
+                    raise ProgramError("a number divided by zero")
                 return _ARITHMETIC[kind](a, b)
             neutral = 0.0 if kind in ("add", "sub") else 1.0
             if b == neutral:
