@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import echoic._native as engine
 from echoic.engine.compiled import PACKED, Kernel
+from echoic.errors import BackendError
 
 # Work for which a second thread is not worth its waking, in multiplications.
 _WORTH_A_THREAD = 400_000
@@ -67,6 +69,13 @@ def execute(
         [vector.data_ptr() for vector in vectors],
         [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
     )
+
+
+def check_forced_instruction_set() -> None:
+    """Raise BackendError if ECHOIC_ISA names what this processor or build has not: the engine would take its best."""
+    asked, known = os.environ.get("ECHOIC_ISA"), engine.instruction_sets()
+    if asked and asked not in known:
+        raise BackendError(f'ECHOIC_ISA: found "{asked}", expected one of {", ".join(known)}, which this machine has.')
 
 
 @cache

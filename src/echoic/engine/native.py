@@ -20,6 +20,9 @@ from echoic.engine.record import recording
 BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
 if BUILT:
     from echoic.engine import operators
+    from echoic.engine.execute import check_forced_instruction_set
+
+    check_forced_instruction_set()
 
 
 class Native:
