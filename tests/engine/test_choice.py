@@ -36,7 +36,7 @@ def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_said", set())
 
 
-@pytest.fixture()
+@pytest.fixture
 def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the extension is not built."""
     monkeypatch.setattr(choice, "BACKENDS", tuple(b for b in BACKENDS if b.name != "native"))

@@ -13,5 +13,5 @@ def test_an_unknown_instruction_set_is_an_error(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("ECHOIC_ISA", name)
         check_forced_instruction_set()
     monkeypatch.setenv("ECHOIC_ISA", "avx1024")
-    with pytest.raises(BackendError, match='found "avx1024", expected one of .*scalar'):
+    with pytest.raises(BackendError, match=r'found "avx1024", expected one of .*scalar'):
         check_forced_instruction_set()

@@ -14,7 +14,7 @@ MEMORIES = ("store", "recompute", "checkpoint")
 class Call(NamedTuple):
     """One run of a cell over time.
 
-    inputs: [T, B, I], T and B at least 1, zero where a row is padding.
+    inputs: [T, B, I], T and B at least 1; zero where a row is padding, for backends that look there.
     state: the state before the first step, a NamedTuple of [B, *].
     fresh: the state that a reset gives, same shapes.
     lengths: [B] steps of each row, or None where all rows have T.
@@ -36,6 +36,7 @@ class Backend(Protocol):
     """A way to run a cell over time."""
 
     name: str
+    reads_padding: bool  # whether it computes on what stands past a row's end
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         """Why this backend cannot run the call, or None if it can."""

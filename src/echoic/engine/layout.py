@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,21 +44,24 @@ class Layout:
             self.rank = ranks[taking_part]
             step = torch.arange(self.steps).unsqueeze(1).expand(-1, self.batch)[taking_part]
             time = ordered[self.rank] - 1 - step if call.reverse else step
-            self.index = time * self.batch + self.order[self.rank]
+            self.index = self.order[self.rank] * self.total + time  # in [B, T], as callers hold their sequences
         self.cleared: Tensor | None = None  # [N] 1 where the state is fresh before the step
         if cleared is not None:
             self.cleared = self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
 
     def pack(self, values: Tensor) -> Tensor:
-        """[T, B, F] to [N, F]."""
-        flat = values.reshape(self.total * self.batch, values.shape[2])
-        return flat if self.lengths is None else flat.index_select(0, self.index)
+        """[T, B, F] to [N, F]; what stands past a row's end is not looked at."""
+        if self.lengths is None:
+            return values.reshape(self.total * self.batch, values.shape[2])
+        by_row = values.transpose(0, 1).reshape(self.batch * self.total, values.shape[2])
+        return _Gather.apply(by_row, self.index)  # pyright: ignore
 
     def unpack(self, values: Tensor) -> Tensor:
         """[N, F] to [T, B, F], zero where a row has ended."""
-        if self.lengths is not None:
-            values = values.new_zeros(self.total * self.batch, values.shape[1]).index_copy(0, self.index, values)
-        return values.view(self.total, self.batch, values.shape[1])
+        if self.lengths is None:
+            return values.view(self.total, self.batch, values.shape[1])
+        by_row = _Scatter.apply(values, self.index, self.batch * self.total)
+        return by_row.view(self.batch, self.total, values.shape[1]).transpose(0, 1)  # pyright: ignore
 
     def ranked(self, state: Tensor) -> Tensor:
         """[B, W] in the order of ranks."""
@@ -68,6 +72,43 @@ class Layout:
         if self.lengths is None:
             return state
         return torch.empty_like(state).index_copy(0, self.order, state)
+
+
+class _Gather(torch.autograd.Function):
+    """Rows [N, F] of an array [M, F], no row twice: its gradient is a copy, not a sum as index_select's."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, index: Tensor) -> Tensor:
+        return values.index_select(0, index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.rows = inputs[0].shape[0]
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, pull: Tensor) -> tuple[Tensor, None]:
+        return _Scatter.apply(pull, ctx.saved_tensors[0], ctx.rows), None  # pyright: ignore
+
+
+class _Scatter(torch.autograd.Function):
+    """The reverse: rows to their places among M, the others zero."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, index: Tensor, rows: int) -> Tensor:
+        return values.new_zeros(rows, values.shape[1]).index_copy(0, index, values)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, pull: Tensor) -> tuple[Tensor, None, None]:
+        return _Gather.apply(pull, ctx.saved_tensors[0]), None, None  # pyright: ignore
 
 
 def cleared_before(call: Call) -> Tensor | None:

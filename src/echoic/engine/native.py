@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
 from echoic.engine.compiled import Compiled, compiled, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
+from echoic.engine.segments import run_in_segments
 
 BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
 if BUILT:
@@ -29,6 +28,7 @@ class Native:
     """The native engine: any cell, its step as a program."""
 
     name = "native"
+    reads_padding = False
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         if not BUILT:
@@ -81,29 +81,12 @@ def _recompute(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
 
 
 def _checkpoint(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
-    """Keep the state at the start of each of about sqrt(T) segments; run a segment again when its gradient is needed.
-    A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
-    total = call.inputs.shape[0]
-    size = max(1, math.isqrt(total))
-    cleared = cleared_before(call)
-    kind = type(call.state)
+    """A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
 
-    def run(inputs: Tensor, start: int, cleared_here: Tensor | None, *state: Tensor) -> tuple[Tensor, ...]:
-        lengths = None if call.lengths is None else (call.lengths - start).clamp(0, len(inputs))
-        part = call._replace(inputs=inputs, state=kind(*state), lengths=lengths, reset=None)
-        outputs, last = _run(cell, step, part, cleared_here, "gates")
-        return (outputs, *last)
+    def run(cell: Cell, part: Call, cleared: Tensor | None) -> tuple[Tensor, Any]:
+        return _run(cell, step, part, cleared, "gates")
 
-    starts = list(range(0, total, size))
-    pieces = list(zip(starts, call.inputs.split(size), strict=True))
-    outputs: list[Tensor] = []
-    state = call.state
-    for start, inputs in reversed(pieces) if call.reverse else pieces:
-        here = None if cleared is None else cleared[start : start + size]
-        part, *fields = checkpoint(run, inputs, start, here, *state, use_reentrant=False)
-        outputs.append(part)
-        state = kind(*fields)
-    return torch.cat(outputs[::-1] if call.reverse else outputs), state
+    return run_in_segments(cell, call, cleared_before(call), run)
 
 
 MEMORY: dict[str, Callable[[Cell, Compiled, Call], tuple[Tensor, Any]]] = {

@@ -19,6 +19,7 @@ class Reference:
     """Runs any cell, one step after the other."""
 
     name = "reference"
+    reads_padding = True
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         return None

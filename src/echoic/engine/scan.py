@@ -21,6 +21,7 @@ class Scan:
     """A chunked scan over time for cells whose recurrence is linear (MinGRU, MinLSTM, SRU, LRU)."""
 
     name = "scan"
+    reads_padding = True
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         if not isinstance(cell, LinearCell):

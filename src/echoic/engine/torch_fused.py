@@ -28,6 +28,7 @@ class TorchFused:
     """torch.nn's kernels for Elman (tanh, relu), LSTM (plain or projected) and GRU (reset after)."""
 
     name = "torch"
+    reads_padding = True
 
     def refusal(self, cell: Cell, call: Call) -> str | None:
         kind = next((k for k in KERNELS if isinstance(cell, k)), None)

@@ -36,7 +36,8 @@ def unroll(
         reset: [B, T] true where the state is cleared before a step: a new sequence begins there. Run in reverse, the
             state is cleared where the run enters the earlier sequence. Ignored past a row's length.
         reverse: from each row's last step to its first.
-        options: backend ("auto", "native", "torch", "scan", "reference") and memory ("store", "recompute", "checkpoint").
+        options: backend ("auto", "native", "torch", "scan", "reference") and memory ("store", "recompute",
+            "checkpoint").
 
     Returns:
         Outputs [B, T, O], zero past each row's length, and the state at each row's own end.
@@ -63,14 +64,15 @@ def unroll(
         reset = _checked_reset(reset, batch, steps, inputs.device)
     if batch == 0 or steps == 0:
         return inputs.new_zeros(batch, steps, cell.output_size), state
-    time_major = inputs.transpose(0, 1)
-    if lengths is not None:
-        padding = torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
-        time_major = time_major.masked_fill(padding.unsqueeze(2), 0)
-        reset = None if reset is None else reset & ~padding
-    call = Call(time_major, state, fresh, lengths, reset, reverse, memory)
+    padding = None if lengths is None else torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
+    if reset is not None and padding is not None:
+        reset = reset & ~padding
+    call = Call(inputs.transpose(0, 1), state, fresh, lengths, reset, reverse, memory)
     with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
-        outputs, state = choose(backend, cell, call).run(cell, call)
+        chosen = choose(backend, cell, call)
+        if padding is not None and chosen.reads_padding:
+            call = call._replace(inputs=call.inputs.masked_fill(padding.unsqueeze(2), 0))
+        outputs, state = chosen.run(cell, call)
     return outputs.transpose(0, 1), state
 
 
