@@ -185,7 +185,8 @@ def _without_numbers(cell: Cell) -> Cell:
     twin = copy.deepcopy(cell, hollow)
     for module in [m for m in twin.modules() if parametrize.is_parametrized(m)]:
         names = list(module.parametrizations)  # pyright: ignore
-        shapes = [getattr(module, name).shape for name in names]
+        # Not by attribute: inside parametrize.cached() that would leave tensors without numbers in torch's cache
+        shapes = [module.parametrizations[name]().shape for name in names]  # pyright: ignore
         del module.parametrizations
         module.__class__ = type(module).__bases__[0]  # as it was: torch puts a class of its own in front
         for name, shape in zip(names, shapes, strict=True):
