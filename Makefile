@@ -1,5 +1,5 @@
 # make demo   trains a forecaster and a character model on small real data and shows what comes out
-# make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests
+# make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests, and new random examples
 # make sanitize   the native engine's own tests under the address, undefined-behaviour and thread sanitizers
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,7 +29,7 @@ test: setup
 	$(BIN)/python -m pytest -m 'not slow' -q
 
 test-all: setup
-	$(BIN)/python -m pytest -q
+	ECHOIC_DRAW=random $(BIN)/python -m pytest -q
 
 lint: setup
 	$(BIN)/ruff check .

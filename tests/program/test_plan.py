@@ -149,7 +149,7 @@ def test_every_kind_is_drawn() -> None:
     """The random programs above cover what there is."""
     seen: set[str] = set()
 
-    @tries(150)
+    @tries(600)
     @given(programs())
     def collect(program: Program) -> None:
         seen.update(o.kind for o in program.operations)
