@@ -1,5 +1,6 @@
 #include "executor.h"
 
+#include <atomic>
 #include <stdexcept>
 
 #include "dispatch.h"
@@ -75,6 +76,7 @@ const Kernels<double>& kernels<double>() {
     return *instruction_set().float64;
 }
 
+// What the threads of a run share.
 template <class T>
 struct Shared {
     const Plan& plan;
@@ -82,6 +84,9 @@ struct Shared {
     const Kernels<T>& table;
     std::vector<const void*> packed;
     std::vector<T*> room;  // where each matrix is packed, or null
+    int parts = 1;
+    Meeting* meeting = nullptr;  // where columns are split, not rows
+    char* carried = nullptr;
 
     void pack(int part) {
         for (size_t m = 0; m < room.size(); ++m) {
@@ -96,15 +101,36 @@ struct Shared {
                            from.column_stride, k, end - begin, room[m] + begin * k);
         }
     }
+
+    void work(int part) {
+        static thread_local Arena arena;
+        if (meeting != nullptr)
+            Worker<T>(plan, run, table, packed.data(), *meeting, carried, arena).work();
+        else
+            Worker<T>(plan, run, table, packed.data(), part, parts, arena).work();
+    }
 };
+
+// Whether threads share the columns of every row rather than the rows. They meet after every stage, which only large
+// weights are worth. With rows enough for all threads it was measured to be no faster, whatever the cache.
+bool splits_columns(const echoic_run& run, size_t weight_bytes) {
+    constexpr size_t kWorthMeeting = 384 << 10;
+    return run.threads > 1 && run.batch < 2 * run.threads && weight_bytes >= kWorthMeeting;
+}
+
+// Calls in which threads are not to wait for each other, since other work held them up.
+std::atomic<int> apart{0};
+constexpr int kCallsApart = 64;
 
 template <class T>
 void execute_as(const Plan& plan, const echoic_run& run) {
-    static thread_local Arena packing;
+    static thread_local Arena packing, carrying;
     Shared<T> shared{plan, run, kernels<T>(), {}, {}};
-    size_t bytes = 0;
-    for (size_t m = 0; m < run.matrix_count; ++m)
+    size_t bytes = 0, weight_bytes = 0;
+    for (size_t m = 0; m < run.matrix_count; ++m) {
+        weight_bytes += packed_bytes(plan, m);
         if (run.matrices[m].packed == nullptr) bytes += packed_bytes(plan, m);
+    }
     char* memory = bytes ? packing.at_least(bytes) : nullptr;
     for (size_t m = 0; m < run.matrix_count; ++m) {
         shared.packed.push_back(run.matrices[m].packed);
@@ -119,12 +145,16 @@ void execute_as(const Plan& plan, const echoic_run& run) {
         run_together(run.threads, pack, &shared);
     else if (bytes > 0)
         for (int part = 0; part < run.threads; ++part) shared.pack(part);
-    auto work = [](void* context, int thread) {
-        static thread_local Arena arena;
-        auto& all = *static_cast<Shared<T>*>(context);
-        Worker<T>(all.plan, all.run, all.table, all.packed.data(), thread, arena).work();
-    };
-    run_together(run.threads, work, &shared);
+    const bool by_columns = splits_columns(run, weight_bytes) && (apart <= 0 || apart-- <= 0);
+    shared.parts = by_columns ? run.threads : int(std::min(int64_t(run.threads), run.batch));
+    Meeting meeting(shared.parts);
+    if (by_columns) {
+        shared.meeting = &meeting;
+        shared.carried = carrying.at_least(Worker<T>::carried_bytes(plan, run, run.active[0]));
+    }
+    auto work = [](void* context, int part) { static_cast<Shared<T>*>(context)->work(part); };
+    run_together(shared.parts, work, &shared);
+    if (meeting.broken()) apart = kCallsApart;
 }
 
 template <class T>

@@ -51,7 +51,7 @@ class SessionOf final : public Session {
         run_.ports = ports_.data(), run_.port_count = ports_.size();
         run_.states = states_.data(), run_.state_count = states_.size();
         run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
-        worker_ = std::make_unique<Worker<T>>(plan_, run_, kernels<T>(), packed_addresses_.data(), 0, arena_);
+        worker_ = std::make_unique<Worker<T>>(plan_, run_, kernels<T>(), packed_addresses_.data(), 0, 1, arena_);
     }
 
     void step(const void* input, void* output) override {

@@ -1,5 +1,7 @@
-// One thread's share of a run: the rows of rank thread, thread + threads, thread + 2 threads ... over all steps. Rows
-// never wait for each other, so a run needs no barrier, and its numbers do not depend on the number of threads.
+// One thread's share of a run. Either the rows of rank part, part + parts, part + 2 parts ... over all steps: rows never
+// wait for each other. Or a range of the columns of every stage for all rows, meeting the other threads after each: where
+// there are too few rows for all threads. Each number is computed in the same way in either case, so that its bits do
+// not depend on the number of threads.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -7,6 +9,7 @@
 #include "../isa/kernels.h"
 #include "arena.h"
 #include "engine.h"
+#include "meeting.h"
 #include "plan.h"
 
 namespace echoic {
@@ -14,16 +17,41 @@ namespace echoic {
 template <class T>
 class Worker {
    public:
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, int thread,
-           Arena& arena)
-        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), thread_(thread), threads_(run.threads) {
+    // The rows of one part among several.
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, int part,
+           int parts, Arena& arena)
+        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), first_row_(part), every_(parts) {
         most_ = rows_of(run.steps > 0 ? run.active[0] : 0);
-        lay_out(arena);
+        const size_t own = own_bytes();
+        char* memory = arena.at_least(own + carried_bytes(plan, run, most_));
+        lay_out(memory, memory + own);
+    }
+
+    // Columns for all rows, together with the other members of a meeting, which share ``carried``.
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed,
+           Meeting& meeting, char* carried, Arena& arena)
+        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), meeting_(&meeting) {
+        most_ = rows_of(run.steps > 0 ? run.active[0] : 0);
+        lay_out(arena.at_least(own_bytes()), carried);
+    }
+
+    // Memory for scratch ports and what is carried from step to step by so many rows.
+    static size_t carried_bytes(const Plan& plan, const echoic_run& run, int64_t rows) {
+        size_t total = 64;
+        for (size_t p = size_t(plan.outside); p < plan.ports.size(); ++p) total += room(rows * plan.ports[p]);
+        for (size_t s = 0; s < run.state_count; ++s) total += room(3 * rows * run.states[s].width);
+        for (size_t g = 0; g < run.gradient_count; ++g) total += room(2 * rows * run.gradients[g].width);
+        return total;
     }
 
     void work() {
+        if (meeting_ != nullptr) {
+            part_ = meeting_->join();
+            if (part_ < 0) return;
+            parts_ = meeting_->members();
+        }
         if (most_ == 0) return;
-        for (int64_t i = 0; i < run_.steps; ++i) step(run_.backward ? run_.steps - 1 - i : i);
+        for (int64_t i = 0; i < run_.steps && part_ >= 0; ++i) step(run_.backward ? run_.steps - 1 - i : i);
     }
 
    private:
@@ -33,43 +61,50 @@ class Worker {
         int64_t stride = 0;
     };
 
-    int64_t rows_of(int64_t ranks) const { return ranks <= thread_ ? 0 : (ranks - thread_ + threads_ - 1) / threads_; }
+    int64_t rows_of(int64_t ranks) const {
+        return ranks <= first_row_ ? 0 : (ranks - first_row_ + every_ - 1) / every_;
+    }
 
-    // memory of this thread: tiles, constants, scratch ports, then what is carried from step to step
+    // of a whole, in pieces of a size, this thread's: [begin, end)
+    struct Range {
+        int64_t begin, end;
+    };
+    Range share(int64_t whole, int64_t piece) const {
+        const int64_t pieces = (whole + piece - 1) / piece;
+        return {std::min(whole, pieces * part_ / parts_ * piece), std::min(whole, pieces * (part_ + 1) / parts_ * piece)};
+    }
+    void meet() const {
+        if (meeting_ != nullptr) meeting_->wait();
+    }
 
-    void lay_out(Arena& arena) {
-        size_t total = 0;
-        auto take = [&](int64_t count) {
-            const size_t at = total;
-            total += size_t((count + 15) / 16 * 16) * sizeof(T);
+    static size_t room(int64_t count) { return size_t((count + 15) / 16 * 16) * sizeof(T); }
+    size_t own_bytes() const { return room((plan_.tiles + int64_t(plan_.constants.size())) * kTile); }
+
+    // tiles and constants of this thread; scratch ports and what is carried from step to step
+    void lay_out(char* own, char* carried) {
+        auto take = [](char*& memory, int64_t count) {
+            T* at = reinterpret_cast<T*>(memory);
+            memory += room(count);
             return at;
         };
-        const size_t tiles = take(plan_.tiles * kTile), constants = take(int64_t(plan_.constants.size()) * kTile);
-        std::vector<size_t> scratch, states, gradients;
-        for (size_t p = size_t(plan_.outside); p < plan_.ports.size(); ++p) scratch.push_back(take(most_ * plan_.ports[p]));
-        for (size_t s = 0; s < run_.state_count; ++s) states.push_back(take(3 * most_ * run_.states[s].width));
-        for (size_t g = 0; g < run_.gradient_count; ++g) gradients.push_back(take(2 * most_ * run_.gradients[g].width));
-        char* memory = arena.at_least(std::max(total, size_t(64)));
-        auto at = [&](size_t offset) { return reinterpret_cast<T*>(memory + offset); };
-        tiles_ = at(tiles);
-        constants_ = at(constants);
+        tiles_ = take(own, plan_.tiles * kTile);
+        constants_ = take(own, int64_t(plan_.constants.size()) * kTile);
         for (size_t c = 0; c < plan_.constants.size(); ++c)
             std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
         views_.resize(plan_.ports.size());
-        for (size_t i = 0; i < scratch.size(); ++i) {
-            const size_t port = size_t(plan_.outside) + i;
-            views_[port] = {at(scratch[i]), plan_.ports[port]};
-        }
-        for (size_t offset : states) states_.push_back(at(offset));
-        for (size_t offset : gradients) gradients_.push_back(at(offset));
+        for (size_t p = size_t(plan_.outside); p < plan_.ports.size(); ++p)
+            views_[p] = {take(carried, most_ * plan_.ports[p]), plan_.ports[p]};
+        for (size_t s = 0; s < run_.state_count; ++s) states_.push_back(take(carried, 3 * most_ * run_.states[s].width));
+        for (size_t g = 0; g < run_.gradient_count; ++g)
+            gradients_.push_back(take(carried, 2 * most_ * run_.gradients[g].width));
     }
 
     // [batch, width] arrays in the order of ranks
     View ranked(const void* data, int64_t width) const {
-        return {static_cast<T*>(const_cast<void*>(data)) + thread_ * width, width * threads_};
+        return {static_cast<T*>(const_cast<void*>(data)) + first_row_ * width, width * every_};
     }
     View packed_rows(void* data, int64_t stride, int64_t step) const {
-        return {static_cast<T*>(data) + (run_.offsets[step] + thread_) * stride, stride * threads_};
+        return {static_cast<T*>(data) + (run_.offsets[step] + first_row_) * stride, stride * every_};
     }
     // two slots in turn, then a third for states some of whose rows are cleared
     View slot(T* memory, int64_t width, int64_t step) const { return {memory + (step & 1) * most_ * width, width}; }
@@ -80,26 +115,34 @@ class Worker {
     }
 
     const uint8_t* cleared(int64_t step) const {
-        return run_.cleared == nullptr ? nullptr : run_.cleared + run_.offsets[step] + thread_;
+        return run_.cleared == nullptr ? nullptr : run_.cleared + run_.offsets[step] + first_row_;
     }
     bool any_cleared(int64_t step, int64_t rows) const {
         const uint8_t* flags = cleared(step);
         for (int64_t i = 0; flags != nullptr && i < rows; ++i)
-            if (flags[i * threads_]) return true;
+            if (flags[i * every_]) return true;
         return false;
     }
 
-    View entering(size_t index, int64_t step, int64_t rows) {
+    View held(size_t index, int64_t step) const {
         const echoic_state& state = run_.states[index];
-        View view = step == 0               ? ranked(state.initial, state.width)
-                    : state.kept != nullptr ? packed_rows(state.kept, state.stride, step - 1)
-                                            : slot(states_[index], state.width, step - 1);
-        if (!any_cleared(step, rows)) return view;
-        const View patched = {states_[index] + 2 * most_ * state.width, state.width};
-        const View fresh = ranked(state.fresh, state.width);
+        return step == 0               ? ranked(state.initial, state.width)
+               : state.kept != nullptr ? packed_rows(state.kept, state.stride, step - 1)
+                                       : slot(states_[index], state.width, step - 1);
+    }
+    View patched(size_t index) const {
+        return {states_[index] + 2 * most_ * run_.states[index].width, run_.states[index].width};
+    }
+
+    // Rows that are cleared before a step enter it with the fresh state.
+    void clear(int64_t step, int64_t rows) {
         const uint8_t* flags = cleared(step);
-        for (int64_t i = 0; i < rows; ++i) copy(flags[i * threads_] ? fresh : view, patched, i, i + 1, state.width);
-        return patched;
+        for (size_t s = 0; s < run_.state_count; ++s) {
+            const int64_t width = run_.states[s].width;
+            const View fresh = ranked(run_.states[s].fresh, width), kept = held(s, step);
+            for (int64_t i = 0; i < rows; ++i)
+                copy(flags[i * every_] ? fresh : kept, patched(s), i, i + 1, width);
+        }
     }
 
     View leaving(size_t index, int64_t step) {
@@ -112,12 +155,11 @@ class Worker {
         const int64_t rows = rows_of(run_.active[step]);
         if (rows == 0) return;
         const int64_t going_on = step + 1 < run_.steps ? rows_of(run_.active[step + 1]) : 0;
-        for (size_t g = 0; g < run_.gradient_count; ++g) {
-            const echoic_gradient& gradient = run_.gradients[g];
-            copy(ranked(gradient.last, gradient.width), slot(gradients_[g], gradient.width, step + 1), going_on, rows,
-                 gradient.width);
-        }
-        for (size_t p = 0; p < size_t(plan_.outside); ++p) views_[p] = view_of(run_.ports[p], step, rows);
+        const bool clears = any_cleared(step, rows), first = part_ == 0;
+        if (first && clears) clear(step, rows);
+        if (first) take_over(step, going_on, rows);
+        if (clears || (run_.gradient_count > 0 && going_on < rows)) meet();
+        for (size_t p = 0; p < size_t(plan_.outside); ++p) views_[p] = view_of(run_.ports[p], step, clears);
         for (const Stage& stage : plan_.stages) {
             if (stage.kind == Stage::pointwise)
                 pointwise(stage, rows);
@@ -125,18 +167,34 @@ class Worker {
                 matmul(stage, rows);
             else
                 reduce(stage, rows);
+            if (&stage != &plan_.stages.back()) meet();
         }
-        if (run_.backward)
+        if (meeting_ != nullptr) {
+            if (!meeting_->wait_or_leave(int(part_))) return void(part_ = -1);
+            parts_ = meeting_->members();
+        }
+        if (first && run_.backward)
             hand_back(step, rows);
-        else
+        else if (first)
             finish(step, going_on, rows);
+        // The next step writes another slot than what is finished here, but reads what is handed back
+        if (clears && run_.backward) meet();
     }
 
-    View view_of(const echoic_port& port, int64_t step, int64_t rows) {
+    // The gradient of a row's last state enters its last step.
+    void take_over(int64_t step, int64_t going_on, int64_t rows) {
+        for (size_t g = 0; g < run_.gradient_count; ++g) {
+            const echoic_gradient& gradient = run_.gradients[g];
+            copy(ranked(gradient.last, gradient.width), slot(gradients_[g], gradient.width, step + 1), going_on, rows,
+                 gradient.width);
+        }
+    }
+
+    View view_of(const echoic_port& port, int64_t step, bool clears) {
         const size_t index = size_t(port.index);
         switch (port.role) {
             case ECHOIC_PACKED: return packed_rows(port.data, port.stride, step);
-            case ECHOIC_ENTERING: return entering(index, step, rows);
+            case ECHOIC_ENTERING: return clears ? patched(index) : held(index, step);
             case ECHOIC_LEAVING: return leaving(index, step);
             case ECHOIC_GRADIENT_IN: return slot(gradients_[index], run_.gradients[index].width, step + 1);
             default: return slot(gradients_[index], run_.gradients[index].width, step);
@@ -159,7 +217,7 @@ class Worker {
             const echoic_gradient& gradient = run_.gradients[g];
             const View out = slot(gradients_[g], gradient.width, step);
             for (int64_t i = 0; flags != nullptr && i < rows; ++i) {
-                if (!flags[i * threads_]) continue;
+                if (!flags[i * every_]) continue;
                 const View fresh = ranked(gradient.fresh, gradient.width);
                 for (int64_t c = 0; c < gradient.width; ++c) {
                     fresh.base[i * fresh.stride + c] += out.base[i * out.stride + c];
@@ -194,14 +252,18 @@ class Worker {
         product.m = rows;
         product.k = plan_.matrix_rows[matrix];
         product.n = plan_.matrix_columns[matrix];
-        product.last_panel = (product.n + kernels_.panel - 1) / kernels_.panel;
+        const Range columns = share(product.n, kernels_.panel);
+        product.first_panel = columns.begin / kernels_.panel;
+        product.last_panel = (columns.end + kernels_.panel - 1) / kernels_.panel;
         kernels_.matmul(product);
     }
 
     void reduce(const Stage& stage, int64_t rows) {
         const View source = place(stage.source), target = place(stage.target);
-        (stage.maximum ? kernels_.max : kernels_.sum)(target.base, target.stride, source.base, source.stride, rows,
-                                                      stage.width);
+        const Range mine = share(rows, 1);
+        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + mine.begin * target.stride, target.stride,
+                                                      source.base + mine.begin * source.stride, source.stride,
+                                                      mine.end - mine.begin, stage.width);
     }
 
     // An operand of a pointwise stage before the tile is known.
@@ -226,8 +288,10 @@ class Worker {
     }
 
     void pointwise(const Stage& stage, int64_t rows) {
-        const int64_t pieces = (stage.width + kTile - 1) / kTile;
-        const int64_t columns = pieces == 1 ? stage.width : ((stage.width + pieces - 1) / pieces + 15) / 16 * 16;
+        const Range mine = share(stage.width, kMaxLanes);
+        const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
+        if (width == 0) return;
+        const int64_t columns = pieces == 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
         const int64_t tile_stride = pieces == 1 && columns < kTile ? std::min((columns + 15) / 16 * 16, kTile) : kTile;
         const int64_t tile_rows = std::max(int64_t(1), kTile / tile_stride);
         reaches_.clear();
@@ -239,8 +303,8 @@ class Worker {
         }
         for (int64_t row = 0; row < rows; row += tile_rows) {
             const int64_t high = std::min(tile_rows, rows - row);
-            for (int64_t column = 0; column < stage.width; column += columns) {
-                const int64_t wide = std::min(columns, stage.width - column);
+            for (int64_t column = mine.begin; column < mine.end; column += columns) {
+                const int64_t wide = std::min(columns, mine.end - column);
                 const Reach* r = reaches_.data();
                 for (int64_t m = 0; m < stage.count; ++m, r += 4) {
                     auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
@@ -256,8 +320,10 @@ class Worker {
     const echoic_run& run_;
     const Kernels<T>& kernels_;
     const void* const* packed_;
-    const int64_t thread_, threads_;
-    int64_t most_ = 0;
+    Meeting* const meeting_ = nullptr;
+    const int64_t first_row_ = 0, every_ = 1;  // the rows: of ranks first_row, first_row + every ...
+    int64_t part_ = 0, parts_ = 1;             // of the columns; -1 once the others go on without this one
+    int64_t most_ = 0;                         // rows of the first step
     T *tiles_ = nullptr, *constants_ = nullptr;
     std::vector<View> views_;
     std::vector<T*> states_, gradients_;

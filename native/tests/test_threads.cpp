@@ -45,6 +45,22 @@ void rows_by_themselves() {
     }
 }
 
+// Threads that share the columns of all rows: few rows or large weights. The bits are those of one thread.
+template <class T>
+void columns_by_themselves(int64_t h, const std::vector<int64_t>& lengths, bool resets) {
+    Random random(13);
+    const lstm::Shape shape(h, lengths, resets, random);
+    const lstm::Plans plans(h, sizeof(T) == 8);
+    const lstm::Numbers<T> given(shape, random);
+    lstm::Numbers<T> expected(given, shape);
+    lstm::run_by_engine(plans, shape, expected, 1);
+    for (int threads : {2, 3, 5}) {
+        lstm::Numbers<T> found(given, shape);
+        lstm::run_by_engine(plans, shape, found, threads);
+        CHECK(lstm::apart(found, expected) == 0);
+    }
+}
+
 // Memory that is not there is an error of the call, whichever thread meets it.
 void too_little_memory() {
     Code code = {2001, 1, 1};
@@ -72,6 +88,12 @@ void test_threads() {
     calls_at_once<float>();
     calls_at_once<double>();
     rows_by_themselves();
+    for (bool resets : {false, true}) {
+        columns_by_themselves<float>(160, {7}, resets);
+        columns_by_themselves<double>(160, {7}, resets);
+        columns_by_themselves<float>(190, {9, 5, 2}, resets);
+        columns_by_themselves<double>(190, {6, 6, 1}, resets);
+    }
     too_little_memory();
     calls_at_once<float>();
 }

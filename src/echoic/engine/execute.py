@@ -62,7 +62,7 @@ def execute(
         (len(active), batch, rows),
         (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
         backward,
-        max(1, min(torch.get_num_threads(), batch, rows * kernel.work // _WORTH_A_THREAD)),
+        max(1, min(torch.get_num_threads(), rows * kernel.work // _WORTH_A_THREAD)),
         ports,
         states,
         gradients,
