@@ -5,17 +5,31 @@
 
 namespace {
 
-ALWAYS VecFloat power_of_two(VecInt n) {  // for -126 <= n <= 127
-    VecInt bits = (n + 127) << 23;
-    VecFloat v;
-    __builtin_memcpy(&v, &bits, sizeof v);
-    return v;
+// A whole number n, |n| < 2^22, as kRounder + n: rounding is adding it, and n stands in the last bits. No conversion, so
+// a NaN does no harm on the way: what it is multiplied with does not matter.
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
+
+ALWAYS VecInt bits_of(VecFloat x) {
+    VecInt bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+ALWAYS VecFloat from_bits(VecInt bits) {
+    VecFloat x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
-// x = n ln 2 + r with |r| <= ln 2 / 2; gives e^r - 1. The constants of Cody and Waite; the polynomial is Cephes'.
-ALWAYS VecFloat reduced_expm1(VecFloat x, VecFloat& n) {
-    const VecFloat shifted = x * 1.44269504088896341f + 12582912.0f;
-    n = shifted - 12582912.0f;
+// 2^(n + more) for kRounder + n, where -126 <= n + more <= 127.
+ALWAYS VecFloat power_of_two(VecFloat shifted, int more = 0) {
+    return from_bits((bits_of(shifted) << 23) + ((127 + more) << 23));
+}
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; gives e^r - 1, and kRounder + n. The constants of Cody and Waite; the polynomial
+// is Cephes'.
+ALWAYS VecFloat reduced_expm1(VecFloat x, VecFloat& shifted) {
+    shifted = x * 1.44269504088896341f + kRounder;
+    const VecFloat n = shifted - kRounder;
     VecFloat r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     VecFloat p = r * 1.9875691500e-4f + 1.3981999507e-3f;
@@ -29,55 +43,45 @@ ALWAYS VecFloat reduced_expm1(VecFloat x, VecFloat& n) {
 ALWAYS VecFloat exp_of(VecFloat x) {
     VecFloat bounded = x > 89.0f ? same(89.0f) : x;
     bounded = bounded < -104.0f ? same(-104.0f) : bounded;
-    VecFloat n;
-    const VecFloat grown = reduced_expm1(bounded, n) + 1.0f;
-    const VecFloat safe = x == x ? n : VecFloat{};  // a NaN has no whole number
-    const VecInt whole = __builtin_convertvector(safe, VecInt), half = whole >> 1;
-    return grown * power_of_two(half) * power_of_two(whole - half);  // in two steps for the smallest numbers
+    VecFloat shifted;
+    const VecFloat grown = reduced_expm1(bounded, shifted) + 1.0f;
+    const VecInt whole = bits_of(shifted) - bits_of(same(kRounder)), half = whole >> 1;
+    // in two steps for the smallest numbers
+    return grown * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
 }
 
 ALWAYS VecFloat expm1_of(VecFloat x) {
     VecFloat bounded = x > 89.0f ? same(89.0f) : x;
     bounded = bounded < -20.0f ? same(-20.0f) : bounded;
-    VecFloat n;
-    const VecFloat part = reduced_expm1(bounded, n);
-    const VecFloat safe = x == x ? n : VecFloat{};
-    const VecFloat scale = power_of_two(__builtin_convertvector(safe, VecInt) - 1);
+    VecFloat shifted;
+    const VecFloat part = reduced_expm1(bounded, shifted), scale = power_of_two(shifted, -1);
     return (scale * part + (scale - 0.5f)) * 2.0f;
 }
 
-ALWAYS VecFloat abs_of(VecFloat x) {
-    VecInt bits;
-    __builtin_memcpy(&bits, &x, sizeof x);
-    bits &= 0x7fffffff;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-}
+ALWAYS VecFloat abs_of(VecFloat x) { return from_bits(bits_of(x) & 0x7fffffff); }
 
 ALWAYS VecFloat with_sign(VecFloat magnitude, VecFloat sign) {
-    VecInt m, s;
-    __builtin_memcpy(&m, &magnitude, sizeof m);
-    __builtin_memcpy(&s, &sign, sizeof s);
-    m = (m & 0x7fffffff) | (s & int32_t(0x80000000));
-    __builtin_memcpy(&magnitude, &m, sizeof m);
-    return magnitude;
+    return from_bits((bits_of(magnitude) & 0x7fffffff) | (bits_of(sign) & int32_t(0x80000000)));
 }
 
 ALWAYS VecFloat tanh_of(VecFloat x) {
     VecFloat magnitude = abs_of(x);
     magnitude = magnitude > 10.0f ? same(10.0f) : magnitude;
-    VecFloat n;
-    const VecFloat part = reduced_expm1(magnitude + magnitude, n);
-    const VecFloat safe = x == x ? n : VecFloat{};
-    const VecFloat scale = power_of_two(__builtin_convertvector(safe, VecInt));
+    VecFloat shifted;
+    const VecFloat part = reduced_expm1(magnitude + magnitude, shifted), scale = power_of_two(shifted);
     const VecFloat grown = scale * part + (scale - 1.0f);
     return with_sign(grown / (grown + 2.0f), x);
 }
 
+// z = e^-|x|; z / (1 + z) or 1 / (1 + z). Held 2^64 times as large, z is a normal number as long as the result is one.
 ALWAYS VecFloat sigmoid_of(VecFloat x) {
-    const VecFloat z = exp_of(-abs_of(x));
-    const VecFloat top = x < 0.0f ? z : same(1.0f);
-    return top / (1.0f + z);
+    VecFloat bounded = from_bits(bits_of(x) | int32_t(0x80000000));
+    bounded = bounded < -104.0f ? same(-104.0f) : bounded;
+    VecFloat shifted;
+    const VecFloat part = reduced_expm1(bounded, shifted), scale = power_of_two(shifted, 64);
+    const VecFloat large = scale * part + scale;
+    const VecFloat top = x < 0.0f ? large : same(0x1p64f);
+    return top / (large * 0x1p-64f + 1.0f) * 0x1p-64f;
 }
 
 // Natural logarithm (Cephes' polynomial).

@@ -16,6 +16,7 @@ from torch import Tensor, fx
 
 from echoic.cells import Cell
 from echoic.engine.aten import Row, Translator, Untraceable, packet_is
+from echoic.engine.simplify import simplify
 from echoic.program import Builder
 
 aten = torch.ops.aten
@@ -155,7 +156,8 @@ class Sorter:
     def _leaf(self, node: fx.Node, deferred: Outer | ColumnSum, shape: tuple[int, ...] | None = None) -> None:
         if deferred not in self.deferred:
             self.deferred.append(deferred)
-        self.after.leaf(node, f"deferred_{self.deferred.index(deferred)}", shape)
+        made = tuple(self.builder.widths[value] for value in deferred)
+        self.after.leaf(node, f"deferred_{self.deferred.index(deferred)}", made, shape)
 
     def _read(self, argument: Any) -> Row:
         """The row value of a node, a parameter's or a number's too."""
@@ -200,10 +202,12 @@ class _Partial:
         self.copies: dict[fx.Node, fx.Node] = {}
         self.inputs = {name: self.graph.placeholder(f"tensor_{i}") for i, name in enumerate(parameters)}
         self.extra: dict[str, fx.Node] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of what the graph takes
         self.last = list(self.graph.nodes)[-1] if self.inputs else None
 
     def adopt(self, node: fx.Node, name: str) -> None:
         self.copies[node] = self.inputs[name]
+        self.shapes[str(self.inputs[name].target)] = _shape_of(node)
 
     def has(self, node: fx.Node) -> bool:
         return node in self.copies
@@ -220,9 +224,10 @@ class _Partial:
         self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
         _on_device_of_first(self.copies[node])
 
-    def leaf(self, node: fx.Node, name: str, shape: tuple[int, ...] | None) -> None:
-        """What comes from the loop."""
+    def leaf(self, node: fx.Node, name: str, made_shape: tuple[int, ...], shape: tuple[int, ...] | None) -> None:
+        """What comes from the loop, and as which shape it is taken; None: as it comes."""
         if name not in self.extra:
+            self.shapes[name] = made_shape
             with self.graph.inserting_before(_first_call(self.graph)):
                 self.extra[name] = self.graph.placeholder(name)
         made = self.extra[name]
@@ -239,7 +244,7 @@ class _Partial:
                 for node, kind in zip(made, kinds, strict=True)
             ]
         self.graph.output(tuple(made))
-        self.graph.eliminate_dead_code()
+        simplify(self.graph, self.shapes)
         return fx.GraphModule(torch.nn.Module(), self.graph)
 
 
