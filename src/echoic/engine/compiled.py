@@ -59,6 +59,7 @@ class Compiled:
         key: stands for this object in the arguments of operators.
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
         aliased: the field of the state that is the output too, or None.
+        gradients_apart: whether no two gradients of parameters are one tensor.
     """
 
     def __init__(self, recording: Recording, key: str) -> None:
@@ -70,6 +71,9 @@ class Compiled:
         output = recording.forward["output"]
         same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
         self.aliased = same[0] if same and output in recording.builder.by_name else None
+        gradients: Any = recording.epilogue.graph.output_node().args[0]
+        sums = [g for g in gradients if g.op == "placeholder" and g.target.startswith("deferred")]
+        self.gradients_apart = len(set(sums)) == len(gradients)
         self._kept: dict[str, tuple[bool, ...]] = {}
         self._kernels: dict[tuple[str, torch.dtype], Kernel] = {}
 

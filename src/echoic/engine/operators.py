@@ -230,7 +230,8 @@ def backward(
         for deferred, names in zip(cell.recording.deferred, cell.programs.operands, strict=True)
     ]
     trained = cell.recording.epilogue.forward(*parameters, *sums)
-    return [arrays["grad.projected"], *first, *freshened, *(g.contiguous() for g in _own(trained, sums))]
+    trained = trained if cell.gradients_apart else _own(trained)
+    return [arrays["grad.projected"], *first, *freshened, *(gradient.contiguous() for gradient in trained)]
 
 
 @run_backward_operator.register_fake
@@ -255,7 +256,7 @@ def _(
     return found + [torch.empty_like(parameters[i]) for i in cell.recording.trained]
 
 
-def _own(trained: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
+def _own(trained: Sequence[Tensor]) -> list[Tensor]:
     """An operator may not give one memory twice: two biases that are always added have one gradient."""
     seen: set[int] = set()
     found = []

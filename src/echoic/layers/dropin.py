@@ -2,7 +2,7 @@
 
 The parameters live on the module itself under ``torch.nn``'s names (weight_ih_l0, weight_hh_l0_reverse, weight_hr_l0).
 Whatever replaces one (weight normalisation, tying, ``load_state_dict(assign=True)``) is honoured at the next call,
-because each call lends them to a ``Recurrent`` that has none of its own.
+because each call lends them to a ``Recurrent`` that is no submodule.
 
 With ``dropout`` the same random seed gives another mask than ``torch.nn`` draws; everything else agrees.
 """
@@ -166,9 +166,11 @@ class DropIn(nn.Module):
         if parts:
             kind = type(recurrent.layers()[0][0].initial_state(1))
             state = tuple(kind(*(part[position] for part in parts)) for position in range(len(self._suffixes)))
-        outputs, ends = functional_call(
-            recurrent, self._lent_parameters(recurrent), (inputs,), {"state": state, "lengths": lengths}
-        )
+        options = {"state": state, "lengths": lengths}
+        if not torch.compiler.is_compiling() and self._holds_parameters(recurrent):
+            outputs, ends = recurrent(inputs, **options)
+        else:
+            outputs, ends = functional_call(recurrent, self._lent_parameters(recurrent), (inputs,), options)
         return outputs, tuple(torch.stack(part) for part in zip(*ends, strict=True))
 
     @property
@@ -193,6 +195,19 @@ class DropIn(nn.Module):
                 between = nn.Dropout(self.dropout) if self.dropout else None
                 self.__dict__["_skeleton"] = Recurrent(cells, bidirectional=self.bidirectional, between=between)
         return self.__dict__["_skeleton"]
+
+    def _holds_parameters(self, recurrent: Recurrent) -> bool:
+        """Whether all parameters are plain ones of this module, which then stand in the cells themselves: lending them
+        anew at every call costs more than a short sequence."""
+        for cell, suffix in zip(recurrent.cells._modules.values(), self._suffixes, strict=True):
+            held = cell._parameters  # pyright: ignore
+            for name, there in held.items():
+                own = self._parameters.get(name + suffix)
+                if own is None:
+                    return False
+                if own is not there:
+                    held[name] = own
+        return True
 
     def _lent_parameters(self, recurrent: Recurrent) -> dict[str, Tensor]:
         lent: dict[str, Tensor] = {}
