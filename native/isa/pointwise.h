@@ -97,31 +97,42 @@ void broadcast(T* target, int64_t target_stride, const T* a, int64_t a_stride, c
     }
 }
 
-template <class T>
-void reduce_sum(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
-                int64_t columns) {
-    constexpr int lanes = kLanes<T>;
-    for (int64_t row = 0; row < rows; ++row) {
-        const T* from = source + row * source_stride;
-        Vec<T> parts = {};
-        int64_t i = 0;
-        for (; i + lanes <= columns; i += lanes) parts += load(from + i);
-        T total = 0;
-        for (int lane = 0; lane < lanes; ++lane) total += parts[lane];
-        for (; i < columns; ++i) total += from[i];
-        target[row * target_stride] = total;
+// The columns of a row from the left, in several parts at once: one alone would wait for every result.
+template <class T, class Join>
+ALWAYS T reduced(const T* from, int64_t columns, T nothing, Join join) {
+    constexpr int lanes = kLanes<T>, parts = 4;
+    Vec<T> found[parts] = {same(nothing), same(nothing), same(nothing), same(nothing)};
+    int64_t i = 0;
+    for (; i + parts * lanes <= columns; i += parts * lanes)
+        for (int p = 0; p < parts; ++p) found[p] = join(found[p], load(from + i + p * lanes));
+    for (; i + lanes <= columns; i += lanes) found[0] = join(found[0], load(from + i));
+    if (const int64_t rest = columns - i) {
+        Vec<T> last = same(nothing);
+        for (int64_t lane = 0; lane < rest; ++lane) last[lane] = from[i + lane];
+        found[1] = join(found[1], last);
     }
+    T all[lanes];
+    store<T>(all, join(join(found[0], found[1]), join(found[2], found[3])));
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; ++lane) all[lane] = join(all[lane], all[lane + half]);
+    return all[0];
 }
 
 template <class T>
+void reduce_sum(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
+                int64_t columns) {
+    for (int64_t row = 0; row < rows; ++row)
+        target[row * target_stride] =
+            reduced(source + row * source_stride, columns, T(0), [](auto a, auto b) { return a + b; });
+}
+
+// A NaN is the largest of all.
+template <class T>
 void reduce_max(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
                 int64_t columns) {
-    for (int64_t row = 0; row < rows; ++row) {
-        const T* from = source + row * source_stride;
-        T best = from[0];
-        for (int64_t i = 1; i < columns; ++i) best = (best > from[i]) | (best != best) ? best : from[i];
-        target[row * target_stride] = best;
-    }
+    for (int64_t row = 0; row < rows; ++row)
+        target[row * target_stride] = reduced(source + row * source_stride, columns, -T(__builtin_inff()),
+                                              [](auto a, auto b) { return (a > b) | (a != a) ? a : b; });
 }
 
 }  // namespace
