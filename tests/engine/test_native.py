@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -66,6 +66,27 @@ def test_bits_do_not_depend_on_the_number_of_threads(kind: type[Cell], padded: b
             assert torch.equal(a, b)
         for a, b in zip(found[sums], expected[sums], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: LSTM(5, 171), lambda: GRU(5, 187), lambda: LSTM(5, 173, layer_norm=True)],
+    ids=["LSTM", "GRU", "norm"],
+)
+def test_threads_share_the_columns_of_few_rows(make: Callable[[], Cell], rows: int) -> None:
+    torch.manual_seed(3)
+    cell, inputs = make(), torch.randn(rows, 12, 5)
+    lengths, reset = torch.tensor([12, 7, 3])[:rows], torch.zeros(rows, 12, dtype=torch.bool)
+    reset[0, 4] = True
+    torch.set_num_threads(1)
+    expected = everything(cell, inputs, lengths, reset)
+    for count in (2, 3):
+        torch.set_num_threads(count)
+        loop = slice(0, 2 + len(cell.initial_state(1)))
+        for a, b in zip(everything(cell, inputs, lengths, reset)[loop], expected[loop], strict=True):
+            assert torch.equal(a, b)
 
 
 @pytest.mark.usefixtures("threads")
