@@ -162,6 +162,11 @@ def compiled(cell: Cell) -> Compiled | str:
     return found
 
 
+def compiled_before(cell: Cell) -> Compiled | str:
+    """What ``compiled`` gave for a cell last."""
+    return _of_cell[cell][1]
+
+
 def _compiled_anew(cell: Cell) -> Compiled | str:
     structure = _structure(cell)
     with _compiling:

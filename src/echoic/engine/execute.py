@@ -52,14 +52,12 @@ def execute(
     vectors = [derived[i].contiguous() for i in kernel.vectors]
     matrices = [derived[i] for i in kernel.matrices]
     ports = [
-        (p.role, 0, arrays[p.name].data_ptr(), arrays[p.name].stride(0))
-        if p.role == PACKED
-        else (p.role, p.index, 0, 0)
+        (p.role, 0, arrays[p.name].data_ptr(), p.width) if p.role == PACKED else (p.role, p.index, 0, 0)
         for p in kernel.ports
     ]
     use_openmp_of_torch()
     kernel.native.execute(
-        (len(active), batch, rows),
+        (active.shape[0], batch, rows),
         (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
         backward,
         max(1, min(torch.get_num_threads(), rows * kernel.work // _WORTH_A_THREAD)),

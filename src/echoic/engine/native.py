@@ -11,7 +11,7 @@ from torch import Tensor
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
-from echoic.engine.compiled import Compiled, compiled, effective_tensors
+from echoic.engine.compiled import Compiled, compiled, compiled_before, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
 from echoic.engine.segments import run_in_segments
@@ -47,7 +47,7 @@ class Native:
         return None
 
     def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:
-        step = compiled(cell)
+        step = compiled_before(cell)  # asked just before, whether it is refused
         assert not isinstance(step, str)
         return MEMORY[call.memory if torch.is_grad_enabled() else "store"](cell, step, call)
 

@@ -114,10 +114,9 @@ def forward(
     kernel = cell.kernel("forward" if keep == "gates" else "inference", dtype)
     derived = cell.recording.prologue.forward(*parameters)
     held = [
-        (state.shape[1], state.data_ptr(), address(fresh, i), kept[i].data_ptr() if len(kept[i]) else 0,
-         kept[i].shape[1], last[i].data_ptr())
-        for i, state in enumerate(states)
-    ]  # fmt: skip
+        (width, state.data_ptr(), address(fresh, i), kept[i].data_ptr(), width, last[i].data_ptr())
+        for i, (state, width) in enumerate(zip(states, cell.widths, strict=True))
+    ]
     arrays = {"projected": projected, "output": outputs, "saved": saved}
     execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
     if keep == "nothing":
@@ -214,12 +213,12 @@ def backward(
     first = [part.clone() for part in pulls]  # rows of no step hand their gradient through
     freshened = [torch.zeros_like(part) for part in fresh]
     held = [
-        (state.shape[1], state.data_ptr(), address(fresh, i), after[i].data_ptr() if len(after[i]) else 0,
-         after[i].shape[1], 0)
-        for i, state in enumerate(states)
-    ]  # fmt: skip
+        (width, state.data_ptr(), address(fresh, i), after[i].data_ptr(), width, 0)
+        for i, (state, width) in enumerate(zip(states, cell.widths, strict=True))
+    ]
     gradients = [
-        (part.shape[1], part.data_ptr(), first[i].data_ptr(), address(freshened, i)) for i, part in enumerate(pulls)
+        (width, part.data_ptr(), first[i].data_ptr(), address(freshened, i))
+        for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
     ]
     derived = cell.recording.prologue.forward(*parameters)
     timing = (offsets, active, cleared)

@@ -67,7 +67,7 @@ class Recurrent(nn.Module):
     @property
     def input_size(self) -> int:
         """Features of the inputs, F."""
-        return self.layers()[0][0].input_size
+        return next(iter(self.cells._modules.values())).input_size  # pyright: ignore
 
     @property
     def output_size(self) -> int:
