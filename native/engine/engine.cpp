@@ -111,4 +111,11 @@ void* echoic_session_state(echoic_session* session, size_t index) {
         return nullptr;
     }
 }
+
+int echoic_session_type(const echoic_session* session) { return session->session->plan().type; }
+
+int64_t echoic_session_width(const echoic_session* session, size_t port) {
+    const echoic::Plan& plan = session->session->plan();
+    return port < size_t(plan.outside) ? plan.ports[port] : 0;
+}
 }

@@ -98,6 +98,8 @@ echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, const
 void echoic_session_free(echoic_session* session);
 void echoic_session_step(echoic_session* session, const void* input, void* output);
 void* echoic_session_state(echoic_session* session, size_t index); /* [batch, width]; moves with every step */
+int echoic_session_type(const echoic_session* session);              /* echoic_type */
+int64_t echoic_session_width(const echoic_session* session, size_t port); /* 0: there is no such port */
 
 #ifdef __cplusplus
 }

@@ -70,6 +70,8 @@ class SessionOf final : public Session {
         return values_[now_][index].data();
     }
 
+    const Plan& plan() const override { return plan_; }
+
    private:
     const Plan plan_;
     int64_t offset_ = 0, active_;

@@ -16,6 +16,7 @@ class Session {
     // input [batch, I] and output [batch, O] in the numbers of the plan
     virtual void step(const void* input, void* output) = 0;
     virtual void* state(size_t index) = 0;  // [batch, width], to be read and written between steps
+    virtual const Plan& plan() const = 0;
 };
 
 // Raises std::invalid_argument with a sentence. What the run points to is copied.

@@ -1,5 +1,6 @@
 // The engine for Python. Addresses are whole numbers: the callers (engine/native.py, runtime) hold the arrays.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -90,9 +91,34 @@ class Plan {
     echoic_plan* plan_;
 };
 
+// A C-contiguous array [rows, columns] for the length of a call. By the buffer protocol itself: nanobind's ndarray as an
+// argument takes three times as long, which a small step would notice.
+class Borrowed {
+   public:
+    Borrowed(nb::handle array, int flags)
+        : held_(PyObject_GetBuffer(array.ptr(), &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) == 0) {
+        if (!held_) PyErr_Clear();  // of another kind, which `is` answers
+    }
+    Borrowed(const Borrowed&) = delete;
+    ~Borrowed() {
+        if (held_) PyBuffer_Release(&view_);
+    }
+
+    bool is(char format, int64_t rows, int64_t columns) const {
+        return held_ && view_.ndim == 2 && view_.shape[0] == rows && view_.shape[1] == columns &&
+               view_.format[0] == format && view_.format[1] == 0;
+    }
+    void* data() const { return view_.buf; }
+
+   private:
+    Py_buffer view_;
+    bool held_;
+};
+
 class Session {
    public:
-    Session(const Plan& plan, int64_t batch, const std::vector<Address>& vectors, const std::vector<Matrix>& matrices) {
+    Session(const Plan& plan, int64_t batch, const std::vector<Address>& vectors, const std::vector<Matrix>& matrices)
+        : batch_(batch) {
         std::vector<const void*> vector_array;
         for (Address vector : vectors) vector_array.push_back(at(vector));
         std::vector<echoic_matrix> matrix_array;
@@ -102,15 +128,33 @@ class Session {
         session_ = echoic_session_new(plan.get(), batch, vector_array.data(), vector_array.size(), matrix_array.data(),
                                       matrix_array.size(), message, sizeof message);
         if (session_ == nullptr) throw std::invalid_argument(message);
+        format_ = echoic_session_type(session_) == ECHOIC_FLOAT32 ? 'f' : 'd';
+        input_ = echoic_session_width(session_, 0), output_ = echoic_session_width(session_, 1);
     }
     Session(const Session&) = delete;
     ~Session() { echoic_session_free(session_); }
 
-    void step(Address input, Address output) { echoic_session_step(session_, at(input), at(output)); }
-    Address state(size_t index) { return reinterpret_cast<Address>(echoic_session_state(session_, index)); }
+    bool step(nb::handle input, nb::handle output) {
+        const Borrowed from(input, PyBUF_SIMPLE), to(output, PyBUF_WRITABLE);
+        if (!to.is(format_, batch_, output_))
+            throw std::invalid_argument("session: the output is no writable contiguous array of the step's type and shape");
+        if (!from.is(format_, batch_, input_)) return false;
+        echoic_session_step(session_, from.data(), to.data());
+        return true;
+    }
+
+    nb::ndarray<nb::numpy> state(size_t index) {
+        void* data = echoic_session_state(session_, index);
+        if (data == nullptr) throw nb::index_error("session: there is no such state");
+        const size_t shape[] = {size_t(batch_), size_t(echoic_session_width(session_, 2 + index))};
+        const auto type = format_ == 'f' ? nb::dtype<float>() : nb::dtype<double>();
+        return {data, 2, shape, nb::find(this), nullptr, type};
+    }
 
    private:
     echoic_session* session_;
+    char format_;  // of a number, in the buffer protocol
+    int64_t batch_, input_, output_;
 };
 
 }  // namespace
@@ -128,8 +172,10 @@ NB_MODULE(_native, m) {
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
         .def(nb::init<const Plan&, int64_t, const std::vector<Address>&, const std::vector<Matrix>&>(), nb::arg("plan"),
              nb::arg("batch"), nb::arg("vectors"), nb::arg("matrices"))
-        .def("step", &Session::step, nb::arg("input"), nb::arg("output"))
-        .def("state", &Session::state, nb::arg("index"));
+        .def("step", &Session::step, nb::arg("input"), nb::arg("output"),
+             "Write the output [batch, O] of an input [batch, I]. False, and nothing is done, where the input is no\n"
+             "contiguous array of the plan's type and this shape.")
+        .def("state", &Session::state, nb::arg("index"), "A view [batch, W]; the state lies elsewhere after a step.");
     m.def("opcode", [](const std::string& name) { return echoic_opcode(name.c_str()); });
     m.def("instruction_set", [] { return std::string(echoic_instruction_set()); });
     m.def("instruction_sets", [] {

@@ -68,6 +68,9 @@ void step_by_step(int64_t h, int64_t batch, double tolerance) {
         }
     }
     CHECK(echoic_session_state(session, 2) == nullptr);
+    CHECK(echoic_session_type(session) == (sizeof(T) == 8 ? ECHOIC_FLOAT64 : ECHOIC_FLOAT32));
+    CHECK(echoic_session_width(session, 0) == 4 * h && echoic_session_width(session, 5) == h);
+    CHECK(echoic_session_width(session, 6) == 0);  // a scratch port is nobody's business
     echoic_session_free(session);
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +61,93 @@ def test_what_cannot_be_is_said() -> None:
 
     with pytest.raises(BackendError, match=r"Odd is no program.*line"):
         Stepper(Odd(3, 5))
-    with pytest.raises(ValueError, match=r"found shape \[3\], expected \[1, 3\]"):
-        Stepper(LSTM(3, 5)).step(np.zeros(3, np.float32))
+    for shape in [(3,), (2, 3), (1, 4), (1, 1, 3)]:
+        for dtype in (np.float32, np.float64):
+            with pytest.raises(ValueError, match=re.escape(f"found shape {list(shape)}, expected [1, 3]")):
+                Stepper(LSTM(3, 5)).step(np.zeros(shape, dtype))
     assert isinstance(LSTM(3, 5), Cell)
+
+
+def unaligned(x: np.ndarray) -> np.ndarray:
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    placed = memory[1:].view(x.dtype).reshape(x.shape)
+    placed[:] = x
+    return placed
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+FORMS: dict[str, Callable[[np.ndarray], object]] = {
+    "contiguous": np.ascontiguousarray,
+    "read only": read_only,
+    "float32": lambda x: x.astype(np.float32),
+    "float64": lambda x: x.astype(np.float64),
+    "whole": lambda x: x.astype(np.int16),
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "unaligned": unaligned,
+    "columns": np.asfortranarray,
+    "every other": lambda x: np.repeat(x, 2, 1)[:, ::2],
+    "masked": np.ma.masked_array,
+    "list": np.ndarray.tolist,
+    "memory": memoryview,
+    "tensor": torch.from_numpy,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_of_any_type_and_layout(form: str, dtype: torch.dtype) -> None:
+    cell = LSTM(3, 5).to(dtype)
+    x = np.random.default_rng(3).integers(-3, 4, (2, 3)).astype(str(dtype).removeprefix("torch."))
+    expected = cell.step(torch.from_numpy(x), cell.initial_state(2))[0].detach().numpy()
+    given = FORMS[form](x)
+    output = Stepper(cell, batch=2).step(given)
+    assert output.dtype == x.dtype
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(np.asarray(given), x), "the input was written to"
+
+
+def test_an_output_is_the_callers_own() -> None:
+    stepper = Stepper(LSTM(3, 5), batch=2)
+    x = np.random.default_rng(4).normal(size=(2, 3)).astype(np.float32)
+    first = stepper.step(x)
+    kept = first.copy()
+    second = stepper.step(x)
+    assert first.base is None
+    assert np.array_equal(first, kept)
+    assert not np.shares_memory(first, second)
+    hidden = stepper.state()[0].copy()
+    second[:] = 7
+    assert np.array_equal(stepper.state()[0], hidden)
+
+
+def test_a_state_read_outlives_its_stepper() -> None:
+    stepper = Stepper(LSTM(3, 5), batch=2)
+    stepper.step(np.ones((2, 3)))
+    state = stepper.state()
+    kept = [part.copy() for part in state]
+    del stepper
+    gc.collect()
+    assert all(np.array_equal(part, before) for part, before in zip(state, kept, strict=True))
+
+
+def test_the_session_writes_only_where_there_is_room() -> None:
+    session = Stepper(LSTM(3, 5), batch=2)._session
+    x, output = np.ones((2, 3), np.float32), np.zeros((2, 5), np.float32)
+    narrow, wide, turned = output[:, :4].copy(), output.astype(np.float64), np.asfortranarray(output)
+    for wrong in (narrow, wide, turned, read_only(output), [[0.0] * 5] * 2):
+        with pytest.raises(ValueError, match="output is no writable contiguous array"):
+            session.step(x, wrong)
+    before = session.state(0).copy()
+    assert not session.step(x.tolist(), output)
+    assert not session.step(x.T, output)
+    assert np.array_equal(session.state(0), before)
+    assert not output.any()
+    assert session.step(x, output)
+    assert output.any()
+    with pytest.raises(IndexError, match="no such state"):
+        session.state(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -44,12 +43,12 @@ class Stepper:
         start = cell.initial_state(batch)
         self._dtype = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}[start[0].dtype]
         self._input, self._output = (batch, cell.input_size), (batch, cell.output_size)
-        self._widths = [part.shape[1] for part in start]
+        widths = [part.shape[1] for part in start]
         self._start = [np.ascontiguousarray(part.detach().numpy()) for part in start]
         count, fields = len(start), [f"state.{name}" for name in recording.fields]
         sources = {"input": Place(0, 0), **{name: Place(2 + i, 0) for i, name in enumerate(fields)}}
         results = {"output": [Place(1, 0)], **{name: [Place(2 + count + i, 0)] for i, name in enumerate(fields)}}
-        ports = [cell.input_size, cell.output_size, *self._widths, *self._widths]
+        ports = [cell.input_size, cell.output_size, *widths, *widths]
         plan = make_plan(program, ports, sources, results)
         code = encode(plan, program, engine.opcode)
         self._plan = engine.Plan(code, plan.constants, self._dtype == np.float64)
@@ -70,11 +69,10 @@ class Stepper:
         Raises:
             ValueError: another shape.
         """
-        given = np.ascontiguousarray(x, dtype=self._dtype)
-        if given.shape != self._input:
-            raise ValueError(f"x: found shape {list(given.shape)}, expected {list(self._input)}.")
         output = np.empty(self._output, self._dtype)
-        self._session.step(given.ctypes.data, output.ctypes.data)
+        if not self._session.step(x, output):
+            taken = self._session.step(self._converted(x), output)
+            assert taken
         return output
 
     def reset(self, rows: list[int] | None = None) -> None:
@@ -85,9 +83,11 @@ class Stepper:
 
     def state(self) -> list[NDArray[np.floating]]:
         """The state's fields [B, W], to be read and written in place until the next step."""
-        return [self._view(i, width) for i, width in enumerate(self._widths)]
+        return [self._session.state(i) for i in range(len(self._start))]
 
-    def _view(self, index: int, width: int) -> NDArray[np.floating]:
-        size = self._input[0] * width * self._dtype.itemsize
-        memory = (ctypes.c_char * size).from_address(self._session.state(index))
-        return np.frombuffer(memory, self._dtype).reshape(self._input[0], width)
+    def _converted(self, x: ArrayLike) -> NDArray[np.floating]:
+        """An array [B, I] of the cell's type that the session takes as it lies: contiguous and aligned."""
+        given = np.ascontiguousarray(x, dtype=self._dtype)
+        if given.shape != self._input:
+            raise ValueError(f"x: found shape {list(given.shape)}, expected {list(self._input)}.")
+        return given if given.flags.aligned else given.copy()
