@@ -91,8 +91,8 @@ int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message
 
 /* Streaming: `batch` sequences, one step at a time, without allocation. The plan's ports given from outside are the
  * input, the output, each state before the step, each state after it. Parameters are copied; the state begins as
- * zeros. A session is used by one thread at a time. */
-echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, const void* const* vectors,
+ * zeros. A session is used by one thread at a time; it works on up to `threads` where a step is worth it. */
+echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, const void* const* vectors,
                                    size_t vector_count, const echoic_matrix* matrices, size_t matrix_count,
                                    char* message, size_t size);
 void echoic_session_free(echoic_session* session);

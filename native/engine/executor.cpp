@@ -10,8 +10,6 @@
 namespace echoic {
 namespace {
 
-constexpr int kMostThreads = 1024;
-
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(std::string("run: ") + what);
 }
@@ -105,7 +103,7 @@ struct Shared {
     void work(int part) {
         static thread_local Arena arena;
         if (meeting != nullptr)
-            Worker<T>(plan, run, table, packed.data(), *meeting, carried, arena).work();
+            Worker<T>(plan, run, table, packed.data(), meeting, carried, arena).work();
         else
             Worker<T>(plan, run, table, packed.data(), part, parts, arena).work();
     }

@@ -5,6 +5,8 @@
 
 namespace echoic {
 
+constexpr int kMostThreads = 1024;
+
 // Raises std::invalid_argument with a sentence if the run does not fit the plan; touches no memory before.
 void execute(const Plan& plan, const echoic_run& run);
 

@@ -18,8 +18,9 @@ inline void pause_briefly() {
 
 class Meeting {
    public:
-    // At most so many members.
-    explicit Meeting(int most) : most_(most) {}
+    // At most so many members; the first waits so long for the others to come.
+    explicit Meeting(int most, std::chrono::microseconds patience = std::chrono::microseconds(200))
+        : most_(most), patience_(patience) {}
 
     // The number of this member, from 0, once it is known who takes part; -1 for one that came too late.
     int join() {
@@ -67,11 +68,10 @@ class Meeting {
    private:
     static constexpr int kPauses = 2000;  // before the processor is given to whoever else wants it
     static constexpr int kHeldUp = 2;     // times that it had to be given away before the first goes on alone
-    static constexpr std::chrono::microseconds kPatience{200};  // for members that are still waking up
 
     // The first member waits for the others, and says how many came.
     void close() {
-        const auto until = std::chrono::steady_clock::now() + kPatience;
+        const auto until = std::chrono::steady_clock::now() + patience_;
         while (arrived_.load(std::memory_order_relaxed) < most_ && std::chrono::steady_clock::now() < until)
             pause_briefly();
         members_.store(arrived_.exchange(-1, std::memory_order_acq_rel), std::memory_order_release);
@@ -89,6 +89,7 @@ class Meeting {
     }
 
     const int most_;
+    const std::chrono::microseconds patience_;
     std::atomic<int> arrived_{0};  // -1 once it is known who takes part
     std::atomic<int> members_{0};  // 0 until then
     std::atomic<unsigned> last_round_{0};  // that all take part in; 0: none yet

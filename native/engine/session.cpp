@@ -5,6 +5,7 @@
 
 #include "dispatch.h"
 #include "executor.h"
+#include "team.h"
 #include "worker.h"
 
 namespace echoic {
@@ -18,10 +19,15 @@ const Kernels<T>& kernels() {
         return *instruction_set().float64;
 }
 
+// For which a second thread is not worth its waking.
+constexpr int64_t kWorthAThread = 1 << 20;  // bytes of weights, for each row
+// A step is short: other threads are there at once, or not needed.
+constexpr std::chrono::microseconds kPatience{20};
+
 template <class T>
 class SessionOf final : public Session {
    public:
-    SessionOf(const Plan& plan, int64_t batch, const std::vector<const void*>& vectors,
+    SessionOf(const Plan& plan, int64_t batch, int threads, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
         : plan_(plan), active_(batch), count_(size_t(plan.outside - 2) / 2) {
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
@@ -29,7 +35,9 @@ class SessionOf final : public Session {
             held_vectors_.emplace_back(from, from + plan.vectors[v]);
             vectors_.push_back(held_vectors_.back().data());
         }
+        int64_t weight_bytes = 0;
         for (size_t m = 0; m < plan.matrix_rows.size(); ++m) {
+            weight_bytes += int64_t(packed_bytes(plan, m));
             packed_.emplace_back().at_least(packed_bytes(plan, m));
             pack_matrix(plan, m, matrices[m], packed_.back().at_least(0));
             packed_addresses_.push_back(packed_.back().at_least(0));
@@ -51,7 +59,19 @@ class SessionOf final : public Session {
         run_.ports = ports_.data(), run_.port_count = ports_.size();
         run_.states = states_.data(), run_.state_count = states_.size();
         run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
-        worker_ = std::make_unique<Worker<T>>(plan_, run_, kernels<T>(), packed_addresses_.data(), 0, 1, arena_);
+        by_columns_ = batch < 2 * threads;
+        threads_ = (by_columns_ ? weight_bytes : weight_bytes * batch / threads) < kWorthAThread ? 1 : threads;
+        arenas_.resize(size_t(threads_));
+        workers_.reserve(size_t(threads_));
+        char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, batch)) : nullptr;
+        for (int i = 0; i < threads_; ++i) {
+            Arena& arena = arenas_[size_t(i)];
+            const void* const* packed = packed_addresses_.data();
+            if (threads_ > 1 && by_columns_)
+                workers_.emplace_back(plan_, run_, kernels<T>(), packed, nullptr, carried, arena);
+            else
+                workers_.emplace_back(plan_, run_, kernels<T>(), packed, i, threads_, arena);
+        }
     }
 
     void step(const void* input, void* output) override {
@@ -61,7 +81,10 @@ class SessionOf final : public Session {
             states_[s].initial = values_[now_][s].data();
             states_[s].kept = values_[1 - now_][s].data();
         }
-        worker_->work();
+        if (threads_ == 1)
+            workers_[0].work();
+        else
+            work_together();
         now_ = 1 - now_;
     }
 
@@ -73,7 +96,21 @@ class SessionOf final : public Session {
     const Plan& plan() const override { return plan_; }
 
    private:
+    void work_together() {
+        struct Shared {
+            SessionOf* session;
+            Meeting meeting;
+        } shared{this, Meeting(threads_, kPatience)};
+        auto work = [](void* context, int i) {
+            auto& [session, meeting] = *static_cast<Shared*>(context);
+            session->workers_[size_t(i)].work(session->by_columns_ ? &meeting : nullptr);
+        };
+        run_together(threads_, work, &shared);
+    }
+
     const Plan plan_;
+    bool by_columns_ = false;  // what threads share
+    int threads_ = 1;
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;
     std::vector<std::vector<T>> held_vectors_, values_[2];
@@ -82,13 +119,15 @@ class SessionOf final : public Session {
     std::vector<echoic_port> ports_;
     std::vector<echoic_state> states_;
     echoic_run run_;
-    Arena arena_;
-    std::unique_ptr<Worker<T>> worker_;
+    Arena carried_;
+    std::vector<Arena> arenas_;
+    std::vector<Worker<T>> workers_;
 };
 
 }  // namespace
 
-std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, const std::vector<const void*>& vectors,
+std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threads,
+                                      const std::vector<const void*>& vectors,
                                       const std::vector<echoic_matrix>& matrices) {
     if (vectors.size() != plan.vectors.size() || matrices.size() != plan.matrix_rows.size())
         throw std::invalid_argument("session: other parameters than the plan's");
@@ -97,10 +136,11 @@ std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, const std
     for (const echoic_matrix& matrix : matrices)
         if (matrix.data == nullptr) throw std::invalid_argument("session: a matrix has no memory");
     if (batch < 1) throw std::invalid_argument("session: expected at least one sequence");
+    if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("session: expected 1 to 1024 threads");
     if (plan.outside < 2 || plan.outside % 2 != 0)
         throw std::invalid_argument("session: the plan has no input, output and states in pairs");
-    if (plan.type == ECHOIC_FLOAT32) return std::make_unique<SessionOf<float>>(plan, batch, vectors, matrices);
-    return std::make_unique<SessionOf<double>>(plan, batch, vectors, matrices);
+    if (plan.type == ECHOIC_FLOAT32) return std::make_unique<SessionOf<float>>(plan, batch, threads, vectors, matrices);
+    return std::make_unique<SessionOf<double>>(plan, batch, threads, vectors, matrices);
 }
 
 }  // namespace echoic

@@ -29,8 +29,8 @@ class Worker {
 
     // Columns for all rows, together with the other members of a meeting, which share ``carried``.
     Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed,
-           Meeting& meeting, char* carried, Arena& arena)
-        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), meeting_(&meeting) {
+           Meeting* meeting, char* carried, Arena& arena)
+        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), meeting_(meeting) {
         most_ = rows_of(run.steps > 0 ? run.active[0] : 0);
         lay_out(arena.at_least(own_bytes()), carried);
     }
@@ -44,7 +44,11 @@ class Worker {
         return total;
     }
 
-    void work() {
+    void work() { work(meeting_); }
+
+    // With another meeting, of the same threads.
+    void work(Meeting* meeting) {
+        meeting_ = meeting;
         if (meeting_ != nullptr) {
             part_ = meeting_->join();
             if (part_ < 0) return;
@@ -91,6 +95,9 @@ class Worker {
         constants_ = take(own, int64_t(plan_.constants.size()) * kTile);
         for (size_t c = 0; c < plan_.constants.size(); ++c)
             std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
+        size_t reaches = 0;
+        for (const Stage& stage : plan_.stages) reaches = std::max(reaches, size_t(stage.count) * 4);
+        reaches_.reserve(reaches);  // nothing is allocated in a step
         views_.resize(plan_.ports.size());
         for (size_t p = size_t(plan_.outside); p < plan_.ports.size(); ++p)
             views_[p] = {take(carried, most_ * plan_.ports[p]), plan_.ports[p]};
@@ -320,7 +327,7 @@ class Worker {
     const echoic_run& run_;
     const Kernels<T>& kernels_;
     const void* const* packed_;
-    Meeting* const meeting_ = nullptr;
+    Meeting* meeting_ = nullptr;
     const int64_t first_row_ = 0, every_ = 1;  // the rows: of ranks first_row, first_row + every ...
     int64_t part_ = 0, parts_ = 1;             // of the columns; -1 once the others go on without this one
     int64_t most_ = 0;                         // rows of the first step

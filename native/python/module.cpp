@@ -117,7 +117,8 @@ class Borrowed {
 
 class Session {
    public:
-    Session(const Plan& plan, int64_t batch, const std::vector<Address>& vectors, const std::vector<Matrix>& matrices)
+    Session(const Plan& plan, int64_t batch, int threads, const std::vector<Address>& vectors,
+            const std::vector<Matrix>& matrices)
         : batch_(batch) {
         std::vector<const void*> vector_array;
         for (Address vector : vectors) vector_array.push_back(at(vector));
@@ -125,8 +126,8 @@ class Session {
         for (const auto& [data, rows, columns, packed] : matrices)
             matrix_array.push_back({at(data), rows, columns, at(packed)});
         char message[256] = "";
-        session_ = echoic_session_new(plan.get(), batch, vector_array.data(), vector_array.size(), matrix_array.data(),
-                                      matrix_array.size(), message, sizeof message);
+        session_ = echoic_session_new(plan.get(), batch, threads, vector_array.data(), vector_array.size(),
+                                      matrix_array.data(), matrix_array.size(), message, sizeof message);
         if (session_ == nullptr) throw std::invalid_argument(message);
         format_ = echoic_session_type(session_) == ECHOIC_FLOAT32 ? 'f' : 'd';
         input_ = echoic_session_width(session_, 0), output_ = echoic_session_width(session_, 1);
@@ -170,8 +171,8 @@ NB_MODULE(_native, m) {
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
-        .def(nb::init<const Plan&, int64_t, const std::vector<Address>&, const std::vector<Matrix>&>(), nb::arg("plan"),
-             nb::arg("batch"), nb::arg("vectors"), nb::arg("matrices"))
+        .def(nb::init<const Plan&, int64_t, int, const std::vector<Address>&, const std::vector<Matrix>&>(),
+             nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("vectors"), nb::arg("matrices"))
         .def("step", &Session::step, nb::arg("input"), nb::arg("output"),
              "Write the output [batch, O] of an input [batch, I]. False, and nothing is done, where the input is no\n"
              "contiguous array of the plan's type and this shape.")

@@ -32,7 +32,7 @@ Code session_code(int64_t h) {
 }
 
 template <class T>
-void step_by_step(int64_t h, int64_t batch, double tolerance) {
+void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
     Random random(uint64_t(h + batch));
     const lstm::Shape shape(h, std::vector<int64_t>(size_t(batch), 6), false, random);
     lstm::Numbers<double> expected(shape, random);
@@ -44,7 +44,7 @@ void step_by_step(int64_t h, int64_t batch, double tolerance) {
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, sizeof(T) == 8, message, sizeof message);
     const void* vectors[] = {given.bias.data()};
     const echoic_matrix matrices[] = {{given.weight.data(), 4 * h, 1, nullptr}};
-    echoic_session* session = echoic_session_new(plan, batch, vectors, 1, matrices, 1, message, sizeof message);
+    echoic_session* session = echoic_session_new(plan, batch, threads, vectors, 1, matrices, 1, message, sizeof message);
     if (!CHECK(session != nullptr)) return (void)std::fprintf(stderr, "%s\n", message);
     echoic_plan_free(plan);                                  // what it needs it has copied
     std::fill(given.weight.begin(), given.weight.end(), T(0));
@@ -83,7 +83,7 @@ void refusals() {
     const echoic_matrix matrices[] = {{numbers.data(), 12, 1, nullptr}}, no_matrices[] = {{nullptr, 12, 1, nullptr}};
     auto refused = [&](int64_t batch, const void* const* v, size_t vs, const echoic_matrix* m, size_t ms) {
         message[0] = 0;
-        echoic_session* session = echoic_session_new(plan, batch, v, vs, m, ms, message, sizeof message);
+        echoic_session* session = echoic_session_new(plan, batch, 1, v, vs, m, ms, message, sizeof message);
         echoic_session_free(session);
         return session == nullptr && message[0] != 0;
     };
@@ -109,6 +109,8 @@ void test_session() {
     char message[64];
     for (int i = 0; i < echoic_instruction_set_count(); ++i) {
         CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
+        step_by_step<float>(263, 1, 1e-5, 3);  // columns shared
+        step_by_step<double>(263, 9, 1e-13, 2);  // rows shared
         for (int64_t h : {1, 7, 67})
             for (int64_t batch : {1, 2, 9}) {
                 step_by_step<float>(h, batch, 1e-5);

@@ -24,15 +24,18 @@ class Stepper:
     Args:
         cell: what makes one step; float32 or float64, on the CPU.
         batch: sequences, B.
+        threads: that may share a step, where the weights are more than a megabyte or so. Several pay where one step
+            follows the other at once; waiting threads fall asleep, and waking them takes longer than they save.
 
     Raises:
         BackendError: the engine is not built, or the cell is no program; the message says why.
     """
 
-    def __init__(self, cell: Cell, batch: int = 1) -> None:
+    def __init__(self, cell: Cell, batch: int = 1, threads: int = 1) -> None:
         if not BUILT:
             raise BackendError("stepping needs the native engine, which is not built here; pip install builds it.")
         import echoic._native as engine
+        from echoic.engine.execute import use_openmp_of_torch
 
         try:
             with ThreadPoolExecutor(1) as thread:  # where no exporter or transform of the caller looks on
@@ -57,8 +60,9 @@ class Stepper:
         by_name = dict(zip(recording.derived, derived, strict=True))
         vectors = [by_name[name].contiguous() for name in plan.vectors]
         matrices = [by_name[name] for name in plan.matrices]
+        use_openmp_of_torch()
         self._session = engine.Session(
-            self._plan, batch, [v.data_ptr() for v in vectors],
+            self._plan, batch, threads, [v.data_ptr() for v in vectors],
             [(m.data_ptr(), m.stride(0), m.stride(1), 0) for m in matrices],
         )  # fmt: skip
         self.reset()
