@@ -84,7 +84,8 @@ class EchoicStep:
 
     def prepare(self, problem: Problem) -> None:
         arrays = problem.arrays()
-        self.stepper = self.stepper_of(loaded(problem, arrays, "auto").cells[0])
+        cell = loaded(problem, arrays, "auto").cells[0]
+        self.stepper = self.stepper_of(cell, threads=torch.get_num_threads())
         self.inputs, self.steps = list(arrays["inputs"]), 0
 
     def run(self) -> Array:

@@ -37,6 +37,17 @@ def test_streaming_is_the_whole_sequence(case: Case, dtype: torch.dtype) -> None
         torch.testing.assert_close(found[name].double(), value, rtol=tolerance.relative, atol=tolerance.absolute)
 
 
+@pytest.mark.parametrize(("batch", "width"), [(1, 300), (9, 140)], ids=["columns", "rows"])
+def test_several_threads_give_the_same_bits(batch: int, width: int) -> None:
+    torch.manual_seed(4)
+    cell = LSTM(5, width)
+    one, several = Stepper(cell, batch), Stepper(cell, batch, threads=3)
+    for x in np.random.default_rng(5).normal(size=(20, batch, 5)).astype(np.float32):
+        assert np.array_equal(one.step(x), several.step(x))
+    for a, b in zip(one.state(), several.state(), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_rows_begin_anew() -> None:
     cell = LSTM(3, 5)
     stepper, other = Stepper(cell, batch=2), Stepper(cell, batch=2)
