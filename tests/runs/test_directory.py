@@ -46,6 +46,17 @@ def test_out_that_is_a_file(tmp_path):
         RunDirectory(tmp_path / "run" / "deeper").create()
 
 
+def test_a_second_training_into_the_same_folder_is_refused_while_the_first_runs(tmp_path):
+    pytest.importorskip("fcntl")
+    run = RunDirectory(tmp_path / "run")
+    with run.claimed():
+        with pytest.raises(OptionError, match="another training is writing"), RunDirectory(tmp_path / "run").claimed():
+            pass
+        run.create()
+    with RunDirectory(tmp_path / "run").claimed():
+        pass
+
+
 def test_open_names_what_is_missing(tmp_path):
     with pytest.raises(RunError, match="no such folder"):
         RunDirectory(tmp_path / "nowhere").open()

@@ -40,6 +40,12 @@ def test_flat_values_make_the_same_settings(kind):
         ({"hidden_size": "wide"}, "'wide'"),
         ({"seed": -1}, "seed"),
         ({"zzz": 1}, "There are"),
+        ({"cell": "GRUU"}, r'^option cell: found "GRUU" \(did you mean GRU'),
+        ({"learning_rate": "0"}, "found '0', expected greater than 0 or 'auto'"),
+        ({"learning_rate": "-1"}, "greater than 0"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"learning_rate": "fast"}, "found 'fast', expected a valid number or 'auto'"),
+        ({"epochs": "3.5"}, r"found '3.5', expected a valid integer\."),
     ],
 )
 def test_what_cannot_be_is_named(values, word):

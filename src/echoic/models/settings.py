@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -56,5 +57,7 @@ class RecurrentSettings(BaseModel):
             return cell
         spellings = {known.lower(): known for known in registered_cells()}
         if cell.lower() not in spellings:
-            raise ValueError(f'found "{cell}", expected one of {", ".join(registered_cells())}, or FILE.py:CLASS')
+            near = [spellings[name] for name in get_close_matches(cell.lower(), spellings, n=2)]
+            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+            raise ValueError(f'found "{cell}"{hint}, expected one of {", ".join(registered_cells())}, or FILE.py:CLASS')
         return spellings[cell.lower()]

@@ -10,15 +10,24 @@ RUN/report.html        one self-contained page
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from echoic.errors import OptionError, RunError
 from echoic.runs.files import atomic_write_json, atomic_write_text, read_json
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 FORMAT = 1
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 ENTRIES = ("config.json", "model", "metrics.json", "log.jsonl", "checkpoints", "report.html", "tensorboard")
 
 
@@ -57,10 +66,42 @@ class RunDirectory:
                 f"--out {self.path}: {ancestor} cannot be written to. Name a folder that you may write to."
             )
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside the block no other training may write here; the folder is made if it is not there.
+
+        The claim is a lock of the folder itself, which ends with the process however that ends. Raises OptionError if
+        another training holds it. Where the system or the disk knows no locks, nothing is claimed.
+        """
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            self._lock(folder)
+            yield
+        finally:
+            os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        assert fcntl is not None
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(
+                f"--out {self.path}: another training is writing to this folder now. Name another folder, or wait for "
+                "it to end."
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+
     def create(self, overwrite: bool = False) -> None:
         """Make the folder, empty of any earlier run (see ``check_free``)."""
         self.check_free(overwrite)
-        try:
+        with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
             for name in ENTRIES:
                 entry = self.path / name
@@ -68,6 +109,11 @@ class RunDirectory:
                     shutil.rmtree(entry)
                 else:
                     entry.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise OptionError(
                 f"--out {self.path}: cannot be written ({error}). Name a folder that you may write to."

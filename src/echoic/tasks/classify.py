@@ -30,7 +30,7 @@ from echoic.models.classifier import ClassifierSettings, NumberInput, SequenceCl
 from echoic.notices import notice
 from echoic.tasks.base import DataSettings, Evaluation, Metrics, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
-from echoic.training.settings import Training
+from echoic.training.settings import Rate, Training
 from echoic.training.validation import device_of, to_device
 
 PREDICTION, PROBABILITY = "prediction", "probability_"
@@ -71,7 +71,7 @@ class ClassifyData(DataSettings):
 class ClassifyTraining(Training):
     """How to train a classifier."""
 
-    learning_rate: float | Literal["auto"] = Field(default=3e-3, description='peak rate; "auto" runs the finder')
+    learning_rate: Rate = Field(default=3e-3, description='peak rate; "auto" runs the finder')
     averaging: float | None = Field(default=0.98, gt=0, lt=1, description="decay of the running average of the weights")
     max_steps_per_batch: int = Field(
         default=50_000, ge=1, description="sequences times their longest length in a batch, at most; bounds the memory"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -59,15 +60,18 @@ def fit(task: Task, source: Any, destination: Destination) -> Fitted:
         splits = task.prepare(source)
         _seed(task.settings.run.seed)
         model = task.build_model()
-        if run is not None:
-            _open_run(task, source, destination, run)
-        outcome = _train(task, model, splits, destination, time.monotonic() - started)
-        metrics, evaluation = _score(task, model, splits, outcome)
-        fitted = Fitted(task, model, metrics, outcome)
-        if run is not None:
-            save_model(run.model, task, model)
-            run.write_report(_report(fitted, splits, evaluation, destination, said))
-            run.write_metrics(fitted.metrics)  # last: a run with metrics is a finished run
+        trainer = _trainer(task, model, splits)  # before the run: refuses a device that is not there
+        with run.claimed() if run is not None else contextlib.nullcontext():
+            if run is not None:
+                _open_run(task, source, destination, run)
+            trainer.spent = time.monotonic() - started  # reading the data counts towards max_minutes
+            outcome = trainer.run(run.path if run is not None else None, resume=destination.resume)
+            metrics, evaluation = _score(task, model, splits, outcome)
+            fitted = Fitted(task, model, metrics, outcome)
+            if run is not None:
+                save_model(run.model, task, model)
+                run.write_report(_report(fitted, splits, evaluation, destination, said))
+                run.write_metrics(fitted.metrics)  # last: a run with metrics is a finished run
     return fitted
 
 
@@ -92,20 +96,16 @@ def _open_run(task: Task, source: Any, destination: Destination, run: RunDirecto
     )
 
 
-def _train(task: Task, model: nn.Module, splits: Splits, destination: Destination, spent: float) -> Outcome:
-    """Train; the ``spent`` seconds of reading the data count towards ``max_minutes``."""
+def _trainer(task: Task, model: nn.Module, splits: Splits) -> Trainer:
     settings = task.settings
-    trainer = Trainer(
+    return Trainer(
         model,
         task.batches(splits.train, training=True),
         lambda trained: task.validate(trained, splits.validation),
         settings.training,
         device=settings.run.device,
         precision=settings.run.precision,
-        spent=spent,
     )
-    folder = destination.run.path if destination.run else None
-    return trainer.run(folder, resume=destination.resume)
 
 
 def _score(task: Task, model: nn.Module, splits: Splits, outcome: Outcome) -> tuple[dict[str, Any], Evaluation]:

@@ -34,7 +34,7 @@ from echoic.models.segments import default_segment
 from echoic.notices import notice
 from echoic.tasks.base import DataSettings, Evaluation, Metrics, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
-from echoic.training.settings import Training
+from echoic.training.settings import Rate, Training
 from echoic.training.validation import mean_loss
 
 EPOCH_WINDOWS = 20_000  # drawn for an epoch where there are more
@@ -76,7 +76,7 @@ class ForecastTraining(Training):
     """How to train a forecaster."""
 
     batch_size: int = Field(default=128, ge=1, description="windows in a batch, times their targets")
-    learning_rate: float | Literal["auto"] = Field(default=1e-3, description="peak learning rate, or auto")
+    learning_rate: Rate = Field(default=1e-3, description="peak learning rate, or auto")
     epoch_windows: int | None = Field(
         default=None, ge=1, description=f"windows in an epoch (none: all up to {EPOCH_WINDOWS:,})"
     )

@@ -25,7 +25,7 @@ from echoic.models.sampling import Sampling, Writer
 from echoic.notices import notice
 from echoic.tasks.base import DataSettings, Evaluation, Metrics, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
-from echoic.training.settings import Training
+from echoic.training.settings import Rate, Training
 from echoic.training.validation import mean_loss
 
 NGRAMS = {"unigram": 1, "3-gram": 3, "5-gram": 5}
@@ -56,9 +56,7 @@ class GenerateTraining(Training):
 
     epochs: int = Field(default=10, ge=1, description="passes over the training data at most")
     batch_size: int = Field(default=16, ge=1, description="streams side by side")
-    learning_rate: float | Literal["auto"] = Field(
-        default=8e-3, description='peak learning rate; "auto" runs the finder'
-    )
+    learning_rate: Rate = Field(default=8e-3, description='peak learning rate; "auto" runs the finder')
     bptt: int = Field(default=64, ge=1, le=2**16, description="steps of truncated backpropagation through time")
 
 

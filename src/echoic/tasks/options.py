@@ -53,7 +53,7 @@ def settings_from(kind: type[TaskSettings], values: Mapping[str, Any]) -> TaskSe
     try:
         return kind.model_validate(grouped, context=CHOSEN)
     except ValidationError as error:
-        raise OptionError("\n".join(_explain(e) for e in error.errors())) from error
+        raise OptionError(_explained(error)) from error
 
 
 def flat_values(settings: TaskSettings) -> dict[str, Any]:
@@ -67,8 +67,19 @@ def _unknown(name: str, known: Mapping[str, Option]) -> str:
     return f'there is no option "{name}". {hint}'
 
 
-def _explain(error: Any) -> str:
-    path = [str(part) for part in error["loc"]]
-    name = path[1] if len(path) > 1 else ".".join(path)
-    message = error["msg"].removeprefix("Value error, ")
-    return f"option {name}: found {error['input']!r}; {message[0].lower()}{message[1:]}."
+def _explained(error: ValidationError) -> str:
+    """A line for each option that cannot be, with all that it could have been."""
+    lines: list[str] = []
+    expected: dict[tuple[str, str], list[str]] = {}
+    for one in error.errors():
+        path = [str(part) for part in one["loc"]]
+        if one["type"] == "value_error":  # ours, which says what was found
+            option = f"option {path[1]}: " if len(path) > 1 else ""
+            lines.append(option + one["msg"].removeprefix("Value error, ") + ".")
+            continue
+        name = path[1] if len(path) > 1 else ".".join(path)
+        message = one["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
+        expected.setdefault((name, repr(one["input"])), []).append(message[0].lower() + message[1:])
+    for (name, found), possible in expected.items():
+        lines.append(f"option {name}: found {found}, expected {' or '.join(possible)}.")
+    return "\n".join(lines)

@@ -23,7 +23,7 @@ from echoic.models.sequence_to_sequence import EncoderDecoder
 from echoic.notices import notice
 from echoic.tasks.base import DataSettings, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
-from echoic.training.settings import Training
+from echoic.training.settings import Rate, Training
 
 
 class PairData(DataSettings):
@@ -62,7 +62,7 @@ class PairTraining(Training):
     epochs: int = Field(default=30, ge=1, description="passes over the training data at most")
     batch_size: int = Field(default=128, ge=1, description="pairs in a batch at most")
     max_tokens: int = Field(default=4096, ge=1, description="symbols of the longer side of a batch at most")
-    learning_rate: float | Literal["auto"] = Field(default=2e-3, description='peak rate; "auto" runs the finder')
+    learning_rate: Rate = Field(default=2e-3, description='peak rate; "auto" runs the finder')
     averaging: float | None = Field(
         default=0.998, gt=0, lt=1, description="decay of the running average of the weights"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import Field
 from torch import nn
@@ -18,6 +18,7 @@ from echoic.models.pair_settings import PairSettings
 from echoic.notices import notice
 from echoic.tasks.base import Evaluation, Metrics, Splits
 from echoic.tasks.pair_task import PairData, PairTask, PairTaskSettings, PairTraining
+from echoic.training.settings import Rate
 from echoic.training.validation import mean_loss
 
 
@@ -49,7 +50,7 @@ class SummarizeTraining(PairTraining):
     epochs: int = Field(default=15, ge=1, description="passes over the training data at most")
     batch_size: int = Field(default=64, ge=1, description="pairs in a batch at most")
     max_tokens: int = Field(default=16_384, ge=1, description="symbols of the longer side of a batch at most")
-    learning_rate: float | Literal["auto"] = Field(default=2e-3, description='peak rate; "auto" runs the finder')
+    learning_rate: Rate = Field(default=2e-3, description='peak rate; "auto" runs the finder')
 
 
 class SummarizeSettings(PairTaskSettings):

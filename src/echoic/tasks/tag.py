@@ -27,7 +27,7 @@ from echoic.metrics.tagging import tagging_metrics
 from echoic.models.tagger import SequenceTagger, TaggerSettings, WordInput
 from echoic.tasks.base import DataSettings, Evaluation, Metrics, OwnFormat, Splits, Task, TaskSettings
 from echoic.training.contract import Batches
-from echoic.training.settings import Training
+from echoic.training.settings import Rate, Training
 from echoic.training.validation import device_of, to_device
 
 PREDICTION, PROBABILITY, INTENT = "prediction", "probability", "intent_prediction"
@@ -67,7 +67,7 @@ class TagData(DataSettings):
 class TagTraining(Training):
     """How to train a tagger."""
 
-    learning_rate: float | Literal["auto"] = Field(default=3e-3, description='peak rate; "auto" runs the finder')
+    learning_rate: Rate = Field(default=3e-3, description='peak rate; "auto" runs the finder')
     averaging: float | None = Field(
         default=0.995, gt=0, lt=1, description="decay of the running average of the weights"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
 
 class Training(BaseModel):
@@ -17,9 +19,7 @@ class Training(BaseModel):
         default=None, gt=0, description="stop after so many minutes, at the best checkpoint"
     )
     batch_size: int = Field(default=32, ge=1, description="sequences in a batch")
-    learning_rate: float | Literal["auto"] = Field(
-        default=2e-3, description='peak learning rate; "auto" runs the finder'
-    )
+    learning_rate: Rate = Field(default=2e-3, description='peak learning rate; "auto" runs the finder')
     clip: float | None = Field(default=1.0, gt=0, description="clip the norm of all gradients together to this")
     clip_value: float | None = Field(default=None, gt=0, description="clip each gradient element to this")
     optimiser: Literal["adamw", "sgd", "rmsprop", "adagrad"] = Field(default="adamw", description="update rule")
