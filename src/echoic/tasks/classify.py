@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from echoic.baselines.classification import number_baselines, text_baselines
 from echoic.data.classified import Classified
 from echoic.data.examples import Examples, stratified_parts
 from echoic.data.feature_scaling import FeatureScaler
@@ -233,6 +232,8 @@ class Classify(Task[Classified]):
         return Evaluation(metrics, baselines, Foretold(part.examples, part.labels, probabilities, names))
 
     def _baselines(self, train: Classified, part: Classified) -> dict[str, Metrics]:
+        from echoic.baselines.classification import number_baselines, text_baselines  # loads scikit-learn: a second
+
         classes = self.preprocessing.labels.size
         if part.examples.are_texts:
             fitted, items = text_baselines(train.examples.items, train.labels, classes), part.examples.items
