@@ -78,3 +78,9 @@ def test_json_of_the_verbs_without_a_run(verb, capsys):
 def test_help_loads_no_framework():
     program = "import sys; from echoic.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
+
+
+def test_what_only_a_training_needs_is_not_loaded_before():
+    program = "import sys; import echoic.cli.train, echoic.cli.predict; sys.exit('sklearn' in sys.modules or "
+    program += "'lightning_fabric' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

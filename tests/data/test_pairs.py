@@ -70,6 +70,23 @@ def test_columns_are_guessed_by_name_then_by_place():
     assert any('"source"' in text and "--target" in text for text in said)
 
 
+def test_an_identifier_is_no_target():
+    mails = pl.DataFrame({"id": ["m-1"], "body": ["a long letter"], "subject": ["gist"]})
+    assert read_pairs(mails)[1] == PairColumns("body", "subject")
+    assert read_pairs(mails.rename({"body": "letter", "subject": "gist"}))[1] == PairColumns("letter", "gist")
+    assert read_pairs(mails.drop("subject"))[1] == PairColumns("body", None)
+
+
+def test_pairs_without_a_line_of_names_keep_their_first_pair(tmp_path):
+    train = _write(tmp_path / "train.tsv", "Hi.\t嗨。\nHi.\t你好。\nRun.\t你用跑的。\nYes\t是\n")
+    pairs, columns = read_pairs(train)
+    assert pairs.sources == ["Hi.", "Hi.", "Run.", "Yes"]
+    later = read_pairs(_write(tmp_path / "later.tsv", "No\t不\n"), columns)[0]
+    assert (later.sources, later.targets) == (["No"], ["不"])
+    named = read_pairs(_write(tmp_path / "named.tsv", "column_1\tcolumn_2\nNo\t不\n"), columns)[0]
+    assert named.sources == ["No"]
+
+
 def test_a_table_without_the_target_is_read_for_predictions():
     pairs, _ = read_pairs(pl.DataFrame({"german": ["a", None]}), PairColumns("german", "english"))
     assert (pairs.sources, pairs.targets) == (["a", ""], [None, None])

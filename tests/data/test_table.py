@@ -138,6 +138,10 @@ def test_stray_quotes_in_tab_separated_text(tmp_path: Path):
         (b"text,label\ngood,1\nbad,0\n", ["text", "label"]),
         (b"text,label\ngood,pos\nbad,neg\n", ["text", "label"]),
         (b"id,2019,2020\na,5,7\nb,6,8\nc,3,4\n", ["id", "2019", "2020"]),
+        (b"Khoury\tArabic\nNahas\tArabic\nAbel\tIrish\n", ["column_1", "column_2"]),
+        (b"I see.\tJe vois.\nGo!\tVa !\nNo.\tNon.\n", ["column_1", "column_2"]),
+        (b"What is it?,Who?\na cat,me\na dog,you\n", ["What is it?", "Who?"]),
+        (b"sentence,label\nA fine film.,good\nA bad film.,bad\n", ["sentence", "label"]),
     ],
 )
 def test_whether_there_is_a_header(tmp_path: Path, content: bytes, names: list[str]):

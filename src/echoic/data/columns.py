@@ -79,6 +79,10 @@ class Columns(BaseModel):
             "known": self.known, "past": self.past, "static": self.static,
         }  # fmt: skip
 
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all that have a role."""
+        return tuple(name for names in self.named().values() for name in names)
+
 
 def resolve_columns(table: Table, columns: Columns) -> Columns:
     """The columns with those that were not named guessed from the table, which is said.

@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ SNIFFED = 2**16  # bytes looked at to find the separator
 LOOKED_AT = 200  # rows, to tell names from data
 QUOTES = re.compile(rb'(?:^|\t)"', re.MULTILINE)
 QUOTED = re.compile(rb'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|$)', re.MULTILINE)
+MADE_UP = re.compile(r"column_\d+")  # names of columns that have none
+ENDS = (".", "!", "?", "…", "。", "！", "？", "．", "؟", "।")  # of sentences
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d{1,2}:\d{2}.*)?$")
 
 
@@ -38,7 +40,9 @@ class Delimited:
     rows: np.ndarray | None
 
 
-def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None) -> Delimited:
+def parse_delimited(
+    content: bytes, source: str, tabs: bool, header: bool | None, expected: Collection[str] = ()
+) -> Delimited:
     """Columns of text from CSV or TSV.
 
     Args:
@@ -47,6 +51,7 @@ def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None
         tabs: the file's name says tabs.
         header: whether the first row has the names; None: guessed, and said if it has none. Columns without names are
             column_1, column_2, ...
+        expected: names of columns that the table should have, by which the guess is better.
 
     Raises DataError for rows of other width than the first, unclosed quotes, and empty or repeated names.
     """
@@ -60,7 +65,9 @@ def parse_delimited(content: bytes, source: str, tabs: bool, header: bool | None
     if not head:
         raise DataError(source, "blank lines", "a header line and rows", "Delete blank lines at the top.")
     line, first = head[0]
-    if header is None:
+    if header is None and (named := _has_names(first, expected)) is not None:
+        header = named
+    elif header is None:
         header = not _looks_like_data([record for _, record in head])
         if not header:
             notice(f"{source}: the first row looks like data, not names; columns are called column_1, column_2, ...")
@@ -129,8 +136,16 @@ def _records(
         csv.field_size_limit(limit)
 
 
+def _has_names(first: list[str], expected: Collection[str]) -> bool | None:
+    """Whether a first row has the names, known from those that are expected; None where these tell nothing."""
+    if any(name.strip() in expected for name in first):
+        return True
+    return False if expected and all(MADE_UP.fullmatch(name) for name in expected) else None
+
+
 def _looks_like_data(head: list[list[str]]) -> bool:
-    """Whether the first row holds values like those below it: numbers of the same size, or dates, and no other text.
+    """Whether the first row holds values like those below it: numbers of the same size, dates, a text that comes again
+    in its column (a label), or sentences above sentences.
 
     Names that are numbers (sensor 773869) lie outside the range of their columns, and so are taken as names.
     """
@@ -151,7 +166,21 @@ def _looks_like_data(head: list[list[str]]) -> bool:
             if not DATE.match(value.strip()):
                 return False
             alike += 1
+        elif below and (_comes_again(place, head) or _are_sentences(value, below)):
+            alike += 1
     return alike > 0
+
+
+def _comes_again(place: int, head: list[list[str]]) -> bool:
+    """Whether a text of the first row stands again below it, in a row that is not the first one once more."""
+    return len(head[0]) > 1 and any(
+        record[place] == head[0][place] and record != head[0] for record in head[1:] if len(record) == len(head[0])
+    )
+
+
+def _are_sentences(first: str, below: list[str]) -> bool:
+    ends = [text.rstrip("\"'”’»」』) ").endswith(ENDS) for text in (first, *below)]
+    return ends[0] and sum(ends[1:]) > 0.5 * len(below)
 
 
 def _number(text: str) -> float | None:

@@ -35,6 +35,10 @@ class Columns:
     series: str | None = None
     time: str | None = None
 
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all that is known."""
+        return tuple(name for name in (*self.input, self.label, self.series, self.time) if name is not None)
+
 
 @dataclass(frozen=True)
 class _Look:

@@ -16,7 +16,11 @@ from echoic.errors import DataError
 from echoic.notices import notice
 
 SOURCE_NAMES = ("source", "src", "input", "text", "document", "article", "body")
-TARGET_NAMES = ("target", "tgt", "trg", "output", "translation", "reference", "summary")
+TARGET_NAMES = (
+    "target", "tgt", "trg", "output", "translation", "reference", "summary", "highlights", "abstract", "headline",
+    "subject", "title",
+)  # fmt: skip
+NOT_TEXT_NAMES = ("id", "key", "index", "uuid", "guid", "url", "link", "file", "filename", "path", "date", "time")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class PairColumns:
 
     source: str | None = None
     target: str | None = None
+
+    def all_names(self) -> tuple[str, ...]:
+        """The names of those that are known."""
+        return tuple(name for name in (self.source, self.target) if name is not None)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Pairs:
 
 
 def read_pairs(
-    source: Any, columns: PairColumns | None = None, target_file: Path | None = None
+    source: Any, columns: PairColumns | None = None, target_file: Path | None = None, header: bool | None = None
 ) -> tuple[Pairs, PairColumns]:
     """Read pairs, and say which columns they are from.
 
@@ -73,6 +81,7 @@ def read_pairs(
             too); a polars DataFrame; a tuple of two lists of texts; a list of texts.
         columns: of a table; what is None is guessed, which is said. A target need not be there.
         target_file: text file whose n-th line belongs to the n-th line of the source.
+        header: whether the first line of CSV or TSV has the names; None guesses.
 
     Raises:
         DataError: a file that cannot be read, a column that is not there, files with unequal numbers of lines.
@@ -84,7 +93,7 @@ def read_pairs(
         return _from_lists(list(source), None), columns
     if isinstance(source, str | Path) and (target_file is not None or not is_table(source)):
         return _from_files(Path(source), target_file), columns
-    return _from_table(open_table(source), columns)
+    return _from_table(open_table(source, header=header, expected=columns.all_names()), columns)
 
 
 def target_beside(path: Path, target_file: Path) -> Path | None:
@@ -141,7 +150,8 @@ def _from_table(table: Table, columns: PairColumns) -> tuple[Pairs, PairColumns]
 
 
 def _guessed(table: Table, columns: PairColumns) -> PairColumns:
-    """Columns by the names that are usual, else the first two of text. A named source must be there."""
+    """Columns by the names that are usual, else the first two of text that no name calls an identifier. A named source
+    must be there."""
     names = table.frame.columns
     if columns.source is not None:
         if columns.source not in names:
@@ -154,7 +164,7 @@ def _guessed(table: Table, columns: PairColumns) -> PairColumns:
     free = [name for name in names if name not in (columns.source, columns.target) and _is_text(table, name)]
     source = columns.source or _named(free, SOURCE_NAMES)
     target = columns.target or _named([name for name in free if name != source], TARGET_NAMES)
-    left = [name for name in free if name not in (source, target)]
+    left = [name for name in free if name not in (source, target) and not _is_identifier(name)]
     source = source or (left.pop(0) if left else None)
     target = target or (left.pop(0) if left else None)
     if source is None:
@@ -169,6 +179,10 @@ def _is_text(table: Table, name: str) -> bool:
     if values.dtype != pl.String or values.null_count() == len(values):
         return False
     return table.read_numbers(values).null_count() > values.null_count()
+
+
+def _is_identifier(name: str) -> bool:
+    return name.lower() in NOT_TEXT_NAMES or name.lower().endswith(("_id", "_url", "_date"))
 
 
 def _named(free: list[str], names: tuple[str, ...]) -> str | None:

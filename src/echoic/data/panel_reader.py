@@ -62,11 +62,11 @@ def read_panel(
     """
     reading = reading or Reading()
     _check_policies(reading)
-    table = _open(source, reading)
+    columns = schema.columns if schema is not None else columns or Columns()
+    table = _open(source, reading, columns.all_names())
     if schema is None:
-        columns = resolve_columns(table, columns or Columns())
+        columns = resolve_columns(table, columns)
     else:
-        columns = schema.columns
         check_columns(table, columns)
     stamps, time_format = read_times(table, columns.time, schema.time_format if schema else None)
     series, ids = _series(table, columns.series)
@@ -116,10 +116,10 @@ def _check_policies(reading: Reading) -> None:
             raise OptionError(f'{option}: found "{given}", expected one of {", ".join(choices)}.')
 
 
-def _open(source: Any, reading: Reading) -> Table:
+def _open(source: Any, reading: Reading, expected: Sequence[str]) -> Table:
     if not isinstance(source, (list, tuple)):
-        return open_table(source, missing=reading.missing, header=reading.header)
-    tables = [open_table(one, missing=reading.missing, header=reading.header) for one in source]
+        return open_table(source, missing=reading.missing, header=reading.header, expected=expected)
+    tables = [open_table(one, missing=reading.missing, header=reading.header, expected=expected) for one in source]
     first = tables[0]
     for table in tables[1:]:
         lacking = [name for name in first.frame.columns if name not in table.frame.columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,19 +135,22 @@ class Table:
         )  # fmt: skip
 
 
-def open_table(source: Any, *, missing: Sequence[str] = (), header: bool | None = None) -> Table:
+def open_table(
+    source: Any, *, missing: Sequence[str] = (), header: bool | None = None, expected: Collection[str] = ()
+) -> Table:
     """Read a table without interpreting it.
 
     Args:
         source: path of a CSV, TSV, JSON lines (each also .gz) or Parquet file; a polars or pandas DataFrame.
         missing: texts that mean a missing value, besides the empty cell.
         header: whether the first row of CSV or TSV has the names; None guesses, and says so if it has none.
+        expected: names of columns that the table should have, as the training table had them.
 
     Raises DataError (see ``data.content`` and ``data.delimited`` for what is refused).
     """
     missing = tuple(missing)
     if isinstance(source, (str, Path)):
-        return _open_file(Path(source), missing, header)
+        return _open_file(Path(source), missing, header, expected)
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
     frame = source if isinstance(source, pl.DataFrame) else _from_pandas(source)
@@ -163,7 +166,7 @@ def read_table(source: Any, *, missing: Sequence[str] = (), header: bool | None 
     return pl.DataFrame([_typed(table.values(name)) for name in table.frame.columns])
 
 
-def _open_file(path: Path, missing: tuple[str, ...], header: bool | None) -> Table:
+def _open_file(path: Path, missing: tuple[str, ...], header: bool | None, expected: Collection[str]) -> Table:
     source = str(path)
     if is_parquet(path):
         return _checked(Table(source, _read_parquet(path), missing))
@@ -174,7 +177,7 @@ def _open_file(path: Path, missing: tuple[str, ...], header: bool | None) -> Tab
     if stem.endswith(JSON_ENDINGS):
         frame, lines = parse_jsonlines(content, source)
         return Table(source, frame, missing, rows=lines)
-    text = parse_delimited(content, source, stem.endswith(TAB_ENDINGS), header)
+    text = parse_delimited(content, source, stem.endswith(TAB_ENDINGS), header, expected)
     return Table(source, text.frame, missing, text.first, text.rows, text.separator)
 
 

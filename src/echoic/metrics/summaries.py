@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-from rouge_score import tokenizers
-from rouge_score.rouge_scorer import RougeScorer
+from typing import Any
 
 KINDS = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(f"[{ALONE}]|[^\\W_{ALONE}]+")  # a character of a writing without blanks, or letters and digits
 
 
-class WordTokenizer(tokenizers.Tokenizer):
+class WordTokenizer:
     """Words in lower case, of any language; of Chinese and other writing without blanks each character. For English the
     tokens are those of rouge-score itself."""
 
@@ -39,7 +37,10 @@ def rouge(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[s
     """
     if len(outputs) != len(references) or not all(references):
         raise ValueError(f"{len(outputs)} outputs and {len(references)} references, or an output without one")
-    scorer = RougeScorer(list(KINDS.values()), tokenizer=WordTokenizer())
+    from rouge_score.rouge_scorer import RougeScorer  # loads nltk and scikit-learn, which is slow
+
+    tokenizer: Any = WordTokenizer()
+    scorer = RougeScorer(list(KINDS.values()), tokenizer=tokenizer)
     found = [scorer.score_multi(list(several), output) for output, several in zip(outputs, references, strict=True)]
     count = max(1, len(found))
     return {name: 100 * sum(scores[kind].fmeasure for scores in found) / count for name, kind in KINDS.items()}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
-
 Tags = Sequence[Sequence[str]]
 
 
@@ -26,6 +24,8 @@ def span_scores(truth: Tags, predicted: Tags) -> dict[str, float]:
 
     A span counts as found if its kind and both its ends are right (Tjong Kim Sang and De Meulder, 2003).
     """
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support  # loads scikit-learn, which is slow
+
     options: dict[str, Any] = {"average": "micro", "zero_division": 0}
     scores = precision_recall_fscore_support([list(t) for t in truth], [list(t) for t in predicted], **options)
     return {name: float(value) for name, value in zip(("precision", "recall", "f1"), scores, strict=False)}  # pyright: ignore

@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from echoic.baselines.classification import number_baselines, text_baselines
 from echoic.data.classified import Classified
 from echoic.data.examples import Examples, stratified_parts
 from echoic.data.feature_scaling import FeatureScaler
@@ -46,6 +45,7 @@ class ClassifyData(DataSettings):
     label: str | None = Field(default=None, description="column with the class (none: guessed)")
     series: str | None = Field(default=None, description="column that tells sequences apart, for a row per step")
     time: str | None = Field(default=None, description="column that orders the steps of a sequence")
+    header: bool | None = Field(default=None, description="whether the first line has the names (none: guessed)")
     unit: Literal["auto", "character", "word", "subword"] = Field(
         default="auto", description="what is read of a text at a time"
     )
@@ -125,7 +125,7 @@ class Classify(Task[Classified]):
         """
         data = self.settings.data
         asked = Columns(data.input, data.label, data.series, data.time)
-        everything, columns = _read(source, asked, guess=True)
+        everything, columns = _read(source, asked, data.header, guess=True)
         everything = _usable(everything)
         files = {"validation": data.validation, "test": data.test}
         given = {name: path for name, path in files.items() if path is not None}
@@ -133,7 +133,7 @@ class Classify(Task[Classified]):
         LabelSet.fit(everything)  # says what is wrong with the labels before anything is cut
         train, validation, test = stratified_parts(everything, list(shares.values()), self.settings.run.seed)
         parts = {"train": train, "validation": validation, "test": test}
-        parts |= {name: _usable(_read(path, columns)[0]) for name, path in given.items()}
+        parts |= {name: _usable(_read(path, columns, data.header)[0]) for name, path in given.items()}
         if not len(parts["validation"]):
             raise DataError(
                 everything.source, f"{len(everything)} examples, too few of each class to keep any for validation",
@@ -183,7 +183,7 @@ class Classify(Task[Classified]):
 
     def read(self, source: Any) -> Classified:
         """Read labelled data to be scored."""
-        examples = _usable(_read(source, self._columns())[0])
+        examples = _usable(_read(source, self._columns(), self.settings.data.header)[0])
         return self._encode(examples)
 
     def _columns(self) -> Columns:
@@ -232,6 +232,8 @@ class Classify(Task[Classified]):
         return Evaluation(metrics, baselines, Foretold(part.examples, part.labels, probabilities, names))
 
     def _baselines(self, train: Classified, part: Classified) -> dict[str, Metrics]:
+        from echoic.baselines.classification import number_baselines, text_baselines  # loads scikit-learn: a second
+
         classes = self.preprocessing.labels.size
         if part.examples.are_texts:
             fitted, items = text_baselines(train.examples.items, train.labels, classes), part.examples.items
@@ -244,7 +246,7 @@ class Classify(Task[Classified]):
 
     def predict(self, model: nn.Module, source: Any) -> pl.DataFrame:
         """The source's columns (for sequences: what tells them apart), the class foretold, a probability for each."""
-        examples = _read(source, self._columns())[0]
+        examples = _read(source, self._columns(), self.settings.data.header)[0]
         examples = Examples(
             examples.source, examples.items, [None] * len(examples), examples.rows, examples.table, examples.features
         )  # fmt: skip
@@ -273,15 +275,19 @@ def _usable(examples: Examples) -> Examples:
     return examples
 
 
-def _read(source: Any, columns: Columns, guess: bool = False) -> tuple[Examples, Columns]:
-    """Examples of any source, and which columns they are from."""
+def _read(source: Any, columns: Columns, header: bool | None, guess: bool = False) -> tuple[Examples, Columns]:
+    """Examples of any source, and which columns they are from.
+
+    header: whether the first line of a CSV or TSV has the names; None guesses.
+    guess: what the columns do not say.
+    """
     if is_ts(source):
         return read_ts(Path(source)), columns
     if isinstance(source, tuple) and len(source) == 2:
         return _from_memory(*source), columns
     if isinstance(source, list | np.ndarray | torch.Tensor):
         return _from_memory(source, None), columns
-    table = open_table(source)
+    table = open_table(source, header=header, expected=columns.all_names())
     columns = guess_columns(table, columns) if guess else columns
     if not columns.input:
         raise DataError(table.source, "a table", "data of the form trained on", "Give a .ts file, or arrays, as then.")

@@ -304,7 +304,8 @@ class Forecast(Task[ScaledPart]):
             future = future.with_columns(panel.schema.time_format.write(panel.stamps[rows]).alias(columns.time))
         if panel.ids.width:
             future = future.hstack(panel.ids[np.repeat(np.arange(len(panel)), known.horizon)].get_columns())
-        table = open_table(source, missing=tuple(self.settings.data.missing), header=self.settings.data.header).frame
+        reading = self._reading()
+        table = open_table(source, missing=reading.missing, header=reading.header, expected=columns.all_names()).frame
         future = _with_other_columns(future, table, columns)
         for place, target in enumerate(columns.target):
             for level in made.levels:

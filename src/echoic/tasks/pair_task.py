@@ -36,6 +36,7 @@ class PairData(DataSettings):
     )
     validation_target: Path | None = Field(default=None, description="the same for the validation file")
     test_target: Path | None = Field(default=None, description="the same for the test file")
+    header: bool | None = Field(default=None, description="whether the first line has the names (none: guessed)")
     vocabulary: Literal["joint", "separate"] = Field(
         default="joint", description="one vocabulary of subwords for both sides, or one for each"
     )
@@ -122,7 +123,7 @@ class PairTask(Task[EncodedPairs]):
         source: path of a table, or of a text file with ``target_file`` beside it; a DataFrame; a pair of lists.
         """
         data = self.settings.data
-        pairs, columns = read_pairs(source, PairColumns(data.source, data.target), data.target_file)
+        pairs, columns = read_pairs(source, PairColumns(data.source, data.target), data.target_file, data.header)
         pairs = self.check(usable_pairs(pairs))
         files = {"validation": data.validation, "test": data.test}
         shares = {"validation": data.validation_share, "test": data.test_share}
@@ -131,7 +132,7 @@ class PairTask(Task[EncodedPairs]):
         parts = dict(zip(files, held, strict=True))
         for name, path in files.items():
             if path is not None:
-                parts[name] = usable_pairs(read_pairs(path, columns, self._beside(path))[0])
+                parts[name] = usable_pairs(read_pairs(path, columns, self._beside(path), data.header)[0])
                 check_overlap(train, parts[name], name)
         if not len(train) or not len(parts["validation"]):
             raise DataError(
@@ -172,7 +173,7 @@ class PairTask(Task[EncodedPairs]):
         columns = PairColumns(fitted.source, fitted.target)
         if isinstance(source, tuple) and len(source) == 2 and all(isinstance(part, str | Path) for part in source):
             return read_pairs(source[0], columns, Path(source[1]))[0]
-        return read_pairs(source, columns, self._beside(source))[0]
+        return read_pairs(source, columns, self._beside(source), self.settings.data.header)[0]
 
     def _beside(self, source: Any) -> Path | None:
         """The file with the targets of a file: the one the settings name, else the one named as in training."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning_fabric import Fabric
 
 from echoic.errors import OptionError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """Fabric for one device. Raises OptionError for a device that is not there or has no bf16."""
+    from lightning_fabric import Fabric  # takes two seconds to import, which only a training pays
+
     if device not in ("auto", "cpu", "cuda"):
         raise OptionError(f'--device: found "{device}", expected cpu, cuda or auto.')
     if device == "cuda" and not torch.cuda.is_available():
