@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,38 @@ def test_an_unknown_verb_gets_a_hint(capsys):
 
 def test_an_unknown_option_exits_with_2(capsys):
     assert main(["cells", "--hiden-size", "3"]) == 2
+    message = capsys.readouterr().err
+    assert "--hidden-size" in message
+    assert "echoic cells --help" in message
+
+
+@pytest.mark.parametrize("given", [["cells", "--hiden-size", "3"], ["evaluate"], ["train", "foecast"]])
+def test_wrong_usage_in_json(given, capsys):
+    assert main([*given, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_a_reader_who_has_gone_is_no_error():
+    command = f"{sys.executable} -m echoic.cli.main cells | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "echoic.cli.main", "doctor"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+
+
+def test_stopping_by_the_keyboard_exits_with_130(capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("echoic.cli.doctor.versions", stopped)
+    assert main(["doctor"]) == 130
+    assert "stopped" in capsys.readouterr().err
 
 
 def test_errors_in_json(capsys):

@@ -5,11 +5,16 @@ Exit codes: 0 done; 2 the user can mend it; 1 a fault of ours; 130 stopped by Ct
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+
+import typer
+from typer.main import get_command
 
 from echoic import __version__
 from echoic.cli import console
@@ -25,6 +30,9 @@ VERBS = {
     "cells": "every cell with its equations and parameter count",
     "doctor": "what is installed, which backends, what is missing",
 }
+
+UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # typer has no public name for it
+DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 USAGE = """\
 echoic: recurrent networks for real sequences
@@ -50,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.show_notices()
     as_json, debug = "--json" in given, "--debug" in given
     try:
-        return _run(given[0], given[1:])
+        code = _run(given[0], given[1:])
+        sys.stdout.flush()  # a reader who has gone is noticed here, not when Python ends
+        return code
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -62,11 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return console.fail("stopped.", 130, as_json)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nobody is there to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody is there to read the rest
         return 0
+    except OSError as error:
+        if error.errno not in DISKS:
+            return _fault(error, as_json)
+        place = f"{error.filename}: " if error.filename else ""
+        return console.fail(
+            f"{place}{error.strerror}. Make room, or name another place that you may write to.", 2, as_json
+        )
     except Exception as error:
-        traceback.print_exc()
-        return console.fail(f"a fault of echoic's own ({type(error).__name__}: {error}). Please report it.", 1, as_json)
+        return _fault(error, as_json)
+
+
+def _fault(error: Exception, as_json: bool) -> int:
+    """Ours: with the traceback."""
+    traceback.print_exception(error)
+    return console.fail(f"a fault of echoic's own ({type(error).__name__}: {error}). Please report it.", 1, as_json)
 
 
 def _run(verb: str, arguments: list[str]) -> int:
@@ -74,11 +96,15 @@ def _run(verb: str, arguments: list[str]) -> int:
         near = get_close_matches(verb, VERBS, n=1)
         hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(VERBS)}."
         raise UserError(f'there is no verb "{verb}". {hint}')
-    app = import_module(f"echoic.cli.{verb}").app
-    try:
-        app(args=arguments, prog_name=f"echoic {verb}")
-    except SystemExit as stop:  # how typer ends, also after --help
-        return stop.code if isinstance(stop.code, int) else 0
+    command = get_command(import_module(f"echoic.cli.{verb}").app)
+    try:  # step by step: typer's own way of running one gives broken pipes and Ctrl-C exit codes of its own
+        with command.make_context(f"echoic {verb}", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as stop:  # also after --help
+        return stop.exit_code
+    except UsageError as error:
+        usage = f"\n{error.ctx.get_usage()}\n`{error.ctx.command_path} --help` explains." if error.ctx else ""
+        raise UserError(f"{error.format_message()}{usage}") from error
     return 0
 
 
