@@ -80,25 +80,6 @@ def test_noise_is_for_training_alone(kind):
     assert not torch.equal(model(batch.inputs, batch.lengths), model(batch.inputs, batch.lengths))
 
 
-def test_time_is_stretched_while_training_and_for_numbers_alone():
-    lengths: list[list[int]] = []
-    for kind in (numbers, texts):
-        model = model_for(kind, time_stretch=1.0)
-        model.recurrent.register_forward_pre_hook(lambda *a: lengths.append(a[2]["lengths"].tolist()), with_kwargs=True)
-        batch = kind(np.random.default_rng(6)).collate(np.array([3, 0, 2]))
-        torch.manual_seed(0)
-        model.train().loss(batch).mean.backward()
-        model.final_step_loss(batch)
-        model.eval().loss(batch)
-    (first, last, still), texts_only = lengths[:3], lengths[3:]
-    assert first != [9, 5, 0]
-    assert last != [9, 5, 0]
-    assert 5 <= first[0] <= 18
-    assert first[2] == 0
-    assert still == [9, 5, 0]
-    assert texts_only == [[9, 5, 0]] * 3
-
-
 def test_the_final_step_loss_depends_on_the_last_output_alone():
     part = numbers(np.random.default_rng(5))
     model = model_for(numbers, pooling="mean", bidirectional=False).eval()

@@ -15,7 +15,6 @@ from echoic.data.labels import NO_LABEL
 from echoic.data.vocabulary import UNKNOWN
 from echoic.layers.dropout import LockedDropout
 from echoic.layers.pooling import POOLINGS, build_pooling
-from echoic.layers.time_stretch import TimeStretch
 from echoic.models.recurrent import build_recurrent
 from echoic.models.settings import RecurrentSettings
 from echoic.training.contract import Loss
@@ -34,9 +33,6 @@ class ClassifierSettings(RecurrentSettings):
     )
     input_noise: float = Field(
         default=0.0, ge=0, le=10, description="noise on numbers while training, in standard deviations"
-    )
-    time_stretch: float = Field(
-        default=0.0, ge=0, le=10, description="sequences of numbers up to 1 + this times slower or faster in training"
     )
     place_waves: int = Field(
         default=0,
@@ -73,33 +69,29 @@ class SymbolInput(nn.Module):
         self.dropout = (LockedDropout if settings.locked_dropout else nn.Dropout)(settings.embedding_dropout)
         self.output_size = settings.embedding_size
 
-    def forward(self, symbols: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """symbols [B, T] to [B, T, E], and the lengths [B] as they are."""
+    def forward(self, symbols: Tensor) -> Tensor:
+        """symbols [B, T] to [B, T, E]."""
         if self.training and self.word_dropout:
             hidden = torch.rand(symbols.shape, device=symbols.device) < self.word_dropout
             symbols = symbols.masked_fill(hidden, UNKNOWN)
-        return self.dropout(self.embedding(symbols)), lengths
+        return self.dropout(self.embedding(symbols))
 
 
 class NumberInput(nn.Module):
-    """Scaled numbers as they are; while training, stretched in time and with noise.
+    """Scaled numbers as they are, with noise while training.
 
     Args:
         features: numbers of a step, F.
-        settings: amount of both.
+        settings: amount of noise.
     """
 
     def __init__(self, features: int, settings: ClassifierSettings) -> None:
         super().__init__()
-        self.stretch = TimeStretch(settings.time_stretch)
         self.noise, self.output_size = settings.input_noise, features
 
-    def forward(self, numbers: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """numbers [B, T, F] with lengths [B] to the same; T and the lengths change where time is stretched."""
-        numbers, lengths = self.stretch(numbers, lengths)
-        if self.training and self.noise:
-            numbers = numbers + self.noise * torch.randn_like(numbers)
-        return numbers, lengths
+    def forward(self, numbers: Tensor) -> Tensor:
+        """numbers [B, T, F] to the same shape."""
+        return numbers + self.noise * torch.randn_like(numbers) if self.training and self.noise else numbers
 
 
 class PlaceWaves(nn.Module):
@@ -158,8 +150,7 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Scores [B, C] before the softmax."""
-        inputs, lengths = self.inputs(inputs, lengths)
-        outputs, state = self.recurrent(self.places(inputs), lengths=lengths)
+        outputs, state = self.recurrent(self.places(self.inputs(inputs)), lengths=lengths)
         pooled = self.pooling(outputs, self.recurrent.final_hidden(state), lengths)
         return self.classes(self.dropout(pooled))
 
@@ -169,9 +160,8 @@ class SequenceClassifier(nn.Module):
 
     def final_step_loss(self, batch: SequenceBatch) -> Tensor:
         """The loss if the sequence were judged by the last forward output alone, whatever the pooling."""
-        inputs, lengths = self.inputs(batch.inputs, batch.lengths)
-        outputs, _ = self.recurrent(self.places(inputs), lengths=lengths)
-        last = (lengths - 1).clamp(min=0)
+        outputs, _ = self.recurrent(self.places(self.inputs(batch.inputs)), lengths=batch.lengths)
+        last = (batch.lengths - 1).clamp(min=0)
         rows = torch.arange(len(last), device=last.device)
         return self._nats(self.classes(outputs[rows, last]), batch.labels)
 
