@@ -102,7 +102,7 @@ def test_the_cells_name_in_any_case() -> None:
 
 
 def test_unknown_cell_names_the_known() -> None:
-    with pytest.raises(ValidationError, match='found "LTSM" .did you mean LSTM.., expected one of Elman, Jordan, LSTM, GRU'):
+    with pytest.raises(ValidationError, match=r'"LTSM" \(did you mean LSTM\?\), expected one of Elman, Jordan, LSTM'):
         RecurrentSettings(cell="LTSM")
 
 
