@@ -175,11 +175,26 @@ def test_bad_bio_is_said_with_its_rows_and_mended(tmp_path):
             assert faults([task.preprocessing.tags[i] for i in tags], "bioes") == []
 
 
+def test_a_tag_that_is_no_span_among_spans_is_said(tmp_path):
+    items = sentences()
+    row = sum(len(words) + 1 for words, _, _ in items[:3]) + 1
+    items[3] = (["a", "b"], ["Z-PER", "O"], "ask")
+    data = write(tmp_path / "a.conll", columns_of(items))
+    share = {"validation_share": 0.05, "test_share": 0}
+    with collected() as said:
+        task = task_of(validation=write(tmp_path / "b.conll", columns_of(sentences(5, seed=2))), test_share=0)
+        task.prepare(data)
+    assert any(f'row {row} "Z-PER"' in text and "scheme=plain" in text for text in said)
+    with collected() as said:
+        task_of(scheme="plain", **share).prepare(data)
+    assert not any("Z-PER" in text for text in said)
+
+
 def test_repeats_stay_together_and_are_said(tmp_path):
     items = sentences(30) + sentences(30)
     with collected() as said:
         splits = task_of().prepare(items)
-    assert any("30 sentences repeat another" in text for text in said)
+    assert any("30 repeated sentences" in text for text in said)
     assert splits.test is not None
     parts = [{tuple(w) for w in part.sentences.tokens} for part in (splits.train, splits.validation, splits.test)]
     assert not parts[0] & parts[1]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from echoic.data.wording import counted
 from echoic.notices import notice
 
 
@@ -72,9 +73,10 @@ def stratified_parts(examples: Examples, shares: Sequence[float], seed: int) -> 
     """
     groups = _groups_of_equal_items(examples)
     if len(groups) < len(examples) and any(shares):
+        repeats = counted(len(examples) - len(groups), "repeated example")
         notice(
-            f"{examples.source}: {len(examples) - len(groups):,} examples repeat the content of another; repeats were "
-            "put in the same part, so that none is tested that was trained on."
+            f"{examples.source}: {repeats}, put in the same part as the first, so that none is tested that was "
+            "trained on."
         )
     random = np.random.default_rng(seed)
     strata: dict[str | None, list[list[int]]] = {}

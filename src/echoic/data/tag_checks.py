@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echoic.data.tag_schemes import PLAIN, convert, faults
+from echoic.data.tag_schemes import OUTSIDE, PLAIN, SCHEMES, convert, faults, parts
 from echoic.data.tagged import Sentences
+from echoic.data.wording import counted
 from echoic.errors import DataError
 from echoic.notices import notice
 
@@ -34,6 +35,31 @@ def check_intents(sentences: Sentences) -> None:
             )  # fmt: skip
 
 
+def tell_of_lost_spans(sentences: Sentences) -> None:
+    """Say what keeps tags, most of which look like those of spans, from being read as spans."""
+    assert sentences.tags is not None
+    spelled = {letter for letters in SCHEMES.values() for letter in letters if letter}
+    odd: list[str] = []
+    letters: set[str] = set()
+    looking = 0  # like spans
+    for tags, rows in zip(sentences.tags, sentences.rows, strict=True):
+        for tag, row in zip(tags, rows, strict=True):
+            letter, label = parts(tag)
+            if tag != OUTSIDE and letter in spelled and label:
+                looking += 1
+                letters.add(letter)
+            elif tag != OUTSIDE:
+                odd.append(f'row {row} "{tag}"')
+    if looking <= len(odd):
+        return
+    found = ", ".join(odd[:SHOWN]) + (f" and {len(odd) - SHOWN:,} more" if len(odd) > SHOWN else "")
+    found = found or f"the letters {', '.join(sorted(letters))}"
+    notice(
+        f"{sentences.source}: most tags look like spans, but {found} fit none of {', '.join(SCHEMES).upper()}: each "
+        "tag is learnt by itself, without scores of spans. Correct them, or say --set scheme=plain."
+    )
+
+
 def with_valid_spans(sentences: Sentences, scheme: str) -> Sentences:
     """The sentences with tags that keep the scheme's rules; what breaks them is said with its rows and mended as
     conlleval reads it: a tag that goes on with nothing begins a span."""
@@ -45,8 +71,8 @@ def with_valid_spans(sentences: Sentences, scheme: str) -> Sentences:
     first = [f'row {sentences.rows[i][fault.place]} "{fault.found}" ({fault.reason})' for i, fault in found[:SHOWN]]
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     notice(
-        f"{sentences.source}: {len(found):,} tags break the rules of {scheme.upper()}: {'; '.join(first)}{more}. "
-        "They were read as beginning or ending a span."
+        f"{sentences.source}: {counted(len(found), 'tag')} against the rules of {scheme.upper()}: {'; '.join(first)}"
+        f"{more}; read as beginning or ending a span."
     )
     wrong = {i for i, _ in found}
     mended = [convert(tags, scheme, scheme) if i in wrong else tags for i, tags in enumerate(sentences.tags)]
@@ -66,9 +92,10 @@ def cut_sentences(sentences: Sentences, shares: Sequence[float], seed: int) -> l
     for number, words in enumerate(sentences.tokens):
         groups.setdefault(tuple(words), []).append(number)
     if len(groups) < len(sentences):
+        repeats = counted(len(sentences) - len(groups), "repeated sentence")
         notice(
-            f"{sentences.source}: {len(sentences) - len(groups):,} sentences repeat another; repeats were put in the "
-            "same part, so that none is tested that was trained on."
+            f"{sentences.source}: {repeats}, put in the same part as the first, so that none is tested that was "
+            "trained on."
         )
     distinct = list(groups.values())
     order = np.random.default_rng(seed).permutation(len(distinct)).tolist()

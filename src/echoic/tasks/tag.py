@@ -14,7 +14,14 @@ from torch import nn
 
 from echoic.baselines.tagging import MostFrequentTag
 from echoic.data.tag_batches import NO_TAG, Tagged
-from echoic.data.tag_checks import check_intents, check_lengths, cut_sentences, tell_of_repeats, with_valid_spans
+from echoic.data.tag_checks import (
+    check_intents,
+    check_lengths,
+    cut_sentences,
+    tell_of_lost_spans,
+    tell_of_repeats,
+    with_valid_spans,
+)
 from echoic.data.tag_schemes import PLAIN, Allowed, allowed, convert, parts, recognise, tag_names
 from echoic.data.tagged import Layout, Sentences
 from echoic.data.tagged_files import FORMS, Asked, read_sentences
@@ -180,6 +187,8 @@ class Tag(Task[Tagged]):
         data = self.settings.data
         assert train.tags is not None
         written = PLAIN if data.scheme == PLAIN else recognise(train.tags)
+        if written == PLAIN and data.scheme != PLAIN:
+            tell_of_lost_spans(train)
         seen = {tag for tags in train.tags for tag in tags}
         scheme: Any = PLAIN if written == PLAIN else ("bioes" if data.scheme == "auto" else data.scheme)
         names = sorted(seen) if written == PLAIN else tag_names((parts(t)[1] for t in seen if parts(t)[1]), scheme)
