@@ -58,6 +58,9 @@ void check(const Plan& plan, const echoic_run& run) {
         require(run.cleared == nullptr || gradient.fresh != nullptr, "a gradient has no fresh value");
     }
     for (size_t p = 0; p < run.port_count; ++p) check_port(plan, run, p);
+    for (Phase phase : {Phase::ahead, Phase::behind})
+        for (size_t p : plan.phase(phase).touched)
+            require(run.ports[p].role == ECHOIC_PACKED, "a stage outside the recurrence touches a state");
     for (size_t v = 0; v < run.vector_count; ++v) require(run.vectors[v] != nullptr, "a vector has no memory");
     for (size_t m = 0; m < run.matrix_count; ++m)
         require(run.matrices[m].data != nullptr || run.matrices[m].packed != nullptr, "a matrix has no memory");
@@ -105,7 +108,7 @@ struct Shared {
         if (meeting != nullptr)
             Worker<T>(plan, run, table, packed.data(), meeting, carried, arena).work();
         else
-            Worker<T>(plan, run, table, packed.data(), part, parts, arena).work();
+            Worker<T>(plan, run, table, packed.data(), Ranks{part, parts}, arena).work();
     }
 };
 
@@ -124,11 +127,12 @@ template <class T>
 void execute_as(const Plan& plan, const echoic_run& run) {
     static thread_local Arena packing, carrying;
     Shared<T> shared{plan, run, kernels<T>(), {}, {}};
-    size_t bytes = 0, weight_bytes = 0;
-    for (size_t m = 0; m < run.matrix_count; ++m) {
-        weight_bytes += packed_bytes(plan, m);
+    size_t bytes = 0, weight_bytes = 0;  // to pack; read in every step
+    for (size_t m = 0; m < run.matrix_count; ++m)
         if (run.matrices[m].packed == nullptr) bytes += packed_bytes(plan, m);
-    }
+    for (const Stage& stage : plan.stages)
+        if (stage.kind == Stage::matmul && stage.phase == Phase::within)
+            weight_bytes += packed_bytes(plan, size_t(stage.matrix));
     char* memory = bytes ? packing.at_least(bytes) : nullptr;
     for (size_t m = 0; m < run.matrix_count; ++m) {
         shared.packed.push_back(run.matrices[m].packed);
@@ -148,7 +152,7 @@ void execute_as(const Plan& plan, const echoic_run& run) {
     Meeting meeting(shared.parts);
     if (by_columns) {
         shared.meeting = &meeting;
-        shared.carried = carrying.at_least(Worker<T>::carried_bytes(plan, run, run.active[0]));
+        shared.carried = carrying.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
     }
     auto work = [](void* context, int part) { static_cast<Shared<T>*>(context)->work(part); };
     run_together(shared.parts, work, &shared);

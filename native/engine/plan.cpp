@@ -57,6 +57,16 @@ class Decoder {
         const int64_t stages = in_.number(0, kMostItems, "number of stages");
         for (int64_t i = 0; i < stages; ++i) stage();
         if (!in_.done()) throw std::invalid_argument("plan: it goes on after its end");
+        settle(plan_.wide);
+        for (Phase phase : {Phase::ahead, Phase::within, Phase::behind}) {
+            PhaseOf& of = plan_.phases[size_t(phase)];
+            auto later = [&](const Stage& stage) { return stage.phase >= phase; };
+            auto after = [&](const Stage& stage) { return stage.phase > phase; };
+            of.first = size_t(std::find_if(plan_.stages.begin(), plan_.stages.end(), later) - plan_.stages.begin());
+            of.last = size_t(std::find_if(plan_.stages.begin(), plan_.stages.end(), after) - plan_.stages.begin());
+            settle(of.touched);
+            settle(of.written);
+        }
         return std::move(plan_);
     }
 
@@ -64,6 +74,7 @@ class Decoder {
     void stage() {
         Stage stage;
         stage.kind = Stage::Kind(in_.number(1, 3, "kind of a stage"));
+        stage.phase = phase_ = Phase(in_.number(int64_t(phase_), int64_t(Phase::behind), "phase of a stage"));
         if (stage.kind == Stage::pointwise) {
             stage.width = in_.number(1, kMostWidth, "width of a stage");
             stage.first = int64_t(plan_.micros.size());
@@ -73,7 +84,7 @@ class Decoder {
             stage.matrix = in_.number(0, int64_t(plan_.matrix_rows.size()) - 1, "number of a matrix");
             const int64_t n = plan_.matrix_columns[size_t(stage.matrix)];
             stage.source = place(plan_.matrix_rows[size_t(stage.matrix)], false);
-            stage.target = place(n, false);
+            stage.target = written(place(n, false));
             stage.added = place(n, true);
             stage.bias = in_.number(-1, int64_t(plan_.vectors.size()) - 1, "number of a vector");
             if (stage.bias >= 0 && plan_.vectors[size_t(stage.bias)] < n)
@@ -83,7 +94,7 @@ class Decoder {
             stage.width = in_.number(1, kMostWidth, "width of a reduction");
             stage.maximum = in_.number(0, 1, "kind of a reduction");
             stage.source = place(stage.width, false);
-            stage.target = place(1, false);
+            stage.target = written(place(1, false));
             ++plan_.operations;
         }
         plan_.stages.push_back(stage);
@@ -92,7 +103,7 @@ class Decoder {
     void micro(int64_t width) {
         Micro micro{};
         micro.op = in_.number(0, op_count - 1, "an operation");
-        micro.target = operand(width, false);
+        micro.target = written(operand(width, false));
         if (micro.target.space != Space::port && micro.target.space != Space::tile)
             throw std::invalid_argument("plan: an operation writes where it cannot");
         for (int i = 0; i < 3; ++i) {
@@ -119,7 +130,22 @@ class Decoder {
         if (found.space == Space::vector) room = plan_.vectors[size_t(found.index)];
         if (found.offset + width > room) throw std::invalid_argument("plan: an operand lies outside its memory");
         if (found.space == Space::tile && found.index >= plan_.tiles) plan_.tiles = found.index + 1;
+        if (found.space == Space::port && phase_ != Phase::within) {
+            const bool outside = found.index < plan_.outside;
+            (outside ? plan_.phases[size_t(phase_)].touched : plan_.wide).push_back(size_t(found.index));
+        }
         return found;
+    }
+
+    const Operand& written(const Operand& target) {
+        if (target.space == Space::port && phase_ != Phase::within && target.index < plan_.outside)
+            plan_.phases[size_t(phase_)].written.push_back(size_t(target.index));
+        return target;
+    }
+
+    static void settle(std::vector<size_t>& ports) {
+        std::sort(ports.begin(), ports.end());
+        ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
     }
 
     Operand place(int64_t width, bool optional) {
@@ -131,6 +157,7 @@ class Decoder {
 
     Reader in_;
     Plan plan_;
+    Phase phase_ = Phase::ahead;  // of the stage that is read
 };
 
 }  // namespace

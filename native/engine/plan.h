@@ -1,6 +1,7 @@
 // A plan as the executor reads it. It is decoded from whole numbers and checked once: after that no operand of any
 // stage can lie outside its memory.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,12 +20,22 @@ struct Micro {
     Operand target, operands[3];
 };
 
+// When a stage is run: for many steps at once ahead of the recurrence or behind it, or within it, in every step.
+enum class Phase : int64_t { ahead = 0, within = 1, behind = 2 };
+
 struct Stage {
     enum Kind : int64_t { pointwise = 1, matmul = 2, reduce = 3 } kind;
+    Phase phase = Phase::within;
     int64_t width = 0;          // columns of a pointwise stage or of what is reduced
     int64_t first = 0, count = 0;  // micros
     int64_t matrix = 0, bias = -1, maximum = 0;
     Operand source{}, target{}, added{};
+};
+
+// The stages of one phase, and for those ahead or behind the ports from outside that they touch and that they write.
+struct PhaseOf {
+    size_t first = 0, last = 0;
+    std::vector<size_t> touched, written;
 };
 
 struct Plan {
@@ -34,10 +45,15 @@ struct Plan {
     std::vector<int64_t> vectors;
     std::vector<int64_t> matrix_rows, matrix_columns;
     std::vector<double> constants;
-    std::vector<Stage> stages;
+    std::vector<Stage> stages;   // in the order of their phases
+    PhaseOf phases[3];
+    std::vector<size_t> wide;    // scratch ports that need room for many steps, in order
     std::vector<Micro> micros;
     int64_t tiles = 0;
     int64_t operations = 0;
+
+    const PhaseOf& phase(Phase which) const { return phases[size_t(which)]; }
+    bool is_wide(size_t port) const { return std::binary_search(wide.begin(), wide.end(), port); }
 };
 
 // Raises std::invalid_argument with a sentence.

@@ -63,14 +63,14 @@ class SessionOf final : public Session {
         threads_ = (by_columns_ ? weight_bytes : weight_bytes * batch / threads) < kWorthAThread ? 1 : threads;
         arenas_.resize(size_t(threads_));
         workers_.reserve(size_t(threads_));
-        char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, batch)) : nullptr;
+        char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, Ranks{})) : nullptr;
         for (int i = 0; i < threads_; ++i) {
             Arena& arena = arenas_[size_t(i)];
             const void* const* packed = packed_addresses_.data();
             if (threads_ > 1 && by_columns_)
                 workers_.emplace_back(plan_, run_, kernels<T>(), packed, nullptr, carried, arena);
             else
-                workers_.emplace_back(plan_, run_, kernels<T>(), packed, i, threads_, arena);
+                workers_.emplace_back(plan_, run_, kernels<T>(), packed, Ranks{i, threads_}, arena);
         }
     }
 
@@ -137,6 +137,9 @@ std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threa
         if (matrix.data == nullptr) throw std::invalid_argument("session: a matrix has no memory");
     if (batch < 1) throw std::invalid_argument("session: expected at least one sequence");
     if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("session: expected 1 to 1024 threads");
+    const PhaseOf& within = plan.phase(Phase::within);
+    if (within.first > 0 || within.last < plan.stages.size())
+        throw std::invalid_argument("session: a step has nothing ahead of it or behind it");
     if (plan.outside < 2 || plan.outside % 2 != 0)
         throw std::invalid_argument("session: the plan has no input, output and states in pairs");
     if (plan.type == ECHOIC_FLOAT32) return std::make_unique<SessionOf<float>>(plan, batch, threads, vectors, matrices);

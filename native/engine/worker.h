@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../isa/kernels.h"
 #include "arena.h"
+#include "chunks.h"
 #include "engine.h"
 #include "meeting.h"
 #include "plan.h"
+#include "stages.h"
 
 namespace echoic {
 
@@ -18,27 +19,30 @@ template <class T>
 class Worker {
    public:
     // The rows of one part among several.
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, int part,
-           int parts, Arena& arena)
-        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), first_row_(part), every_(parts) {
-        most_ = rows_of(run.steps > 0 ? run.active[0] : 0);
-        const size_t own = own_bytes();
-        char* memory = arena.at_least(own + carried_bytes(plan, run, most_));
-        lay_out(memory, memory + own);
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, Ranks ranks,
+           Arena& arena)
+        : Worker(plan, run, kernels, packed, ranks) {
+        char* memory = arena.at_least(own_bytes() + carried_bytes(plan, run, ranks));
+        lay_out(memory, memory + own_bytes());
     }
 
     // Columns for all rows, together with the other members of a meeting, which share ``carried``.
     Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed,
            Meeting* meeting, char* carried, Arena& arena)
-        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), meeting_(meeting) {
-        most_ = rows_of(run.steps > 0 ? run.active[0] : 0);
+        : Worker(plan, run, kernels, packed, Ranks{}) {
+        meeting_ = meeting;
         lay_out(arena.at_least(own_bytes()), carried);
     }
 
-    // Memory for scratch ports and what is carried from step to step by so many rows.
-    static size_t carried_bytes(const Plan& plan, const echoic_run& run, int64_t rows) {
+    // Memory for scratch ports and what is carried from step to step by a thread with such rows.
+    static size_t carried_bytes(const Plan& plan, const echoic_run& run, Ranks ranks) {
+        const Chunks chunks(plan, run, ranks, sizeof(T));
+        const int64_t rows = ranks.among(run.steps > 0 ? run.active[0] : 0);
         size_t total = 64;
-        for (size_t p = size_t(plan.outside); p < plan.ports.size(); ++p) total += room(rows * plan.ports[p]);
+        for (size_t p = size_t(plan.outside); p < plan.ports.size(); ++p)
+            total += room((plan.is_wide(p) ? chunks.room() : rows) * plan.ports[p]);
+        for (size_t p = 0; p < size_t(plan.outside) && !chunks.even(); ++p)
+            total += gathers(plan, p) ? room(chunks.room() * plan.ports[p]) : 0;
         for (size_t s = 0; s < run.state_count; ++s) total += room(3 * rows * run.states[s].width);
         for (size_t g = 0; g < run.gradient_count; ++g) total += room(2 * rows * run.gradients[g].width);
         return total;
@@ -52,92 +56,121 @@ class Worker {
         if (meeting_ != nullptr) {
             part_ = meeting_->join();
             if (part_ < 0) return;
-            parts_ = meeting_->members();
+            stages_.share(part_, meeting_->members());
         }
         if (most_ == 0) return;
-        for (int64_t i = 0; i < run_.steps && part_ >= 0; ++i) step(run_.backward ? run_.steps - 1 - i : i);
+        for (int64_t done = 0; done < run_.steps && part_ >= 0; done += chunks_.steps()) {
+            const Chunk& chunk = chunks_.after(done);
+            around(Phase::ahead, chunk);
+            for (int64_t i = 0; i < chunk.high - chunk.low && part_ >= 0; ++i)
+                step(run_.backward ? chunk.high - 1 - i : chunk.low + i, chunk);
+            if (part_ >= 0) around(Phase::behind, chunk);
+        }
     }
 
    private:
-    // Rows of one step: row i at base + i * stride.
-    struct View {
-        T* base = nullptr;
-        int64_t stride = 0;
-    };
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, Ranks ranks)
+        : plan_(plan), run_(run), ranks_(ranks), most_(ranks.among(run.steps > 0 ? run.active[0] : 0)),
+          chunks_(plan, run, ranks, sizeof(T)), stages_(plan, run, kernels, packed) {}
 
-    int64_t rows_of(int64_t ranks) const {
-        return ranks <= first_row_ ? 0 : (ranks - first_row_ + every_ - 1) / every_;
-    }
-
-    // of a whole, in pieces of a size, this thread's: [begin, end)
-    struct Range {
-        int64_t begin, end;
-    };
-    Range share(int64_t whole, int64_t piece) const {
-        const int64_t pieces = (whole + piece - 1) / piece;
-        return {std::min(whole, pieces * part_ / parts_ * piece), std::min(whole, pieces * (part_ + 1) / parts_ * piece)};
-    }
     void meet() const {
         if (meeting_ != nullptr) meeting_->wait();
     }
 
     static size_t room(int64_t count) { return size_t((count + 15) / 16 * 16) * sizeof(T); }
-    size_t own_bytes() const { return room((plan_.tiles + int64_t(plan_.constants.size())) * kTile); }
+    size_t own_bytes() const { return room(Stages<T>::own_numbers(plan_)); }
+
+    // Whether stages ahead or behind touch a port from outside.
+    static bool gathers(const Plan& plan, size_t port) {
+        auto touched = [port](const PhaseOf& phase) {
+            return std::binary_search(phase.touched.begin(), phase.touched.end(), port);
+        };
+        return touched(plan.phase(Phase::ahead)) || touched(plan.phase(Phase::behind));
+    }
 
     // tiles and constants of this thread; scratch ports and what is carried from step to step
     void lay_out(char* own, char* carried) {
-        auto take = [](char*& memory, int64_t count) {
-            T* at = reinterpret_cast<T*>(memory);
-            memory += room(count);
+        auto take = [&](int64_t count) {
+            T* at = reinterpret_cast<T*>(carried);
+            carried += room(count);
             return at;
         };
-        tiles_ = take(own, plan_.tiles * kTile);
-        constants_ = take(own, int64_t(plan_.constants.size()) * kTile);
-        for (size_t c = 0; c < plan_.constants.size(); ++c)
-            std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
-        size_t reaches = 0;
-        for (const Stage& stage : plan_.stages) reaches = std::max(reaches, size_t(stage.count) * 4);
-        reaches_.reserve(reaches);  // nothing is allocated in a step
-        views_.resize(plan_.ports.size());
-        for (size_t p = size_t(plan_.outside); p < plan_.ports.size(); ++p)
-            views_[p] = {take(carried, most_ * plan_.ports[p]), plan_.ports[p]};
-        for (size_t s = 0; s < run_.state_count; ++s) states_.push_back(take(carried, 3 * most_ * run_.states[s].width));
-        for (size_t g = 0; g < run_.gradient_count; ++g)
-            gradients_.push_back(take(carried, 2 * most_ * run_.gradients[g].width));
+        stages_.lay_out(reinterpret_cast<T*>(own));
+        many_.resize(plan_.ports.size());
+        for (size_t p = 0; p < plan_.ports.size(); ++p) {
+            const int64_t width = plan_.ports[p];
+            if (p < size_t(plan_.outside))
+                many_[p] = !chunks_.even() && gathers(plan_, p) ? take(chunks_.room() * width) : nullptr;
+            else if (plan_.is_wide(p))
+                many_[p] = take(chunks_.room() * width);
+            else
+                stages_.view(p) = {take(most_ * width), width};
+        }
+        for (size_t s = 0; s < run_.state_count; ++s) states_.push_back(take(3 * most_ * run_.states[s].width));
+        for (size_t g = 0; g < run_.gradient_count; ++g) gradients_.push_back(take(2 * most_ * run_.gradients[g].width));
     }
 
     // [batch, width] arrays in the order of ranks
-    View ranked(const void* data, int64_t width) const {
-        return {static_cast<T*>(const_cast<void*>(data)) + first_row_ * width, width * every_};
+    View<T> ranked(const void* data, int64_t width) const {
+        return {static_cast<T*>(const_cast<void*>(data)) + ranks_.first * width, width * ranks_.every};
     }
-    View packed_rows(void* data, int64_t stride, int64_t step) const {
-        return {static_cast<T*>(data) + (run_.offsets[step] + first_row_) * stride, stride * every_};
+    View<T> packed_rows(void* data, int64_t stride, int64_t row) const {
+        return {static_cast<T*>(data) + (row + ranks_.first) * stride, stride * ranks_.every};
     }
+    View<T> packed_rows(const echoic_port& port, int64_t row) const { return packed_rows(port.data, port.stride, row); }
     // two slots in turn, then a third for states some of whose rows are cleared
-    View slot(T* memory, int64_t width, int64_t step) const { return {memory + (step & 1) * most_ * width, width}; }
+    View<T> slot(T* memory, int64_t width, int64_t step) const { return {memory + (step & 1) * most_ * width, width}; }
 
-    static void copy(View from, View to, int64_t begin, int64_t end, int64_t width) {
+    static void copy(View<T> from, View<T> to, int64_t begin, int64_t end, int64_t width) {
         for (int64_t i = begin; i < end; ++i)
             std::memcpy(to.base + i * to.stride, from.base + i * from.stride, size_t(width) * sizeof(T));
     }
 
+    // The stages ahead of the recurrence or behind it, for all steps of a chunk.
+    void around(Phase which, const Chunk& chunk) {
+        const PhaseOf& phase = plan_.phase(which);
+        if (phase.first == phase.last || chunk.rows == 0) return;
+        meet();  // nobody reads what a chunk before left in its place
+        if (!chunks_.even()) gather(phase.touched, chunk, true);
+        for (size_t p : phase.touched)
+            stages_.view(p) = chunks_.even() ? packed_rows(run_.ports[p], chunk.begin) : View<T>{many_[p], plan_.ports[p]};
+        for (size_t p : plan_.wide) stages_.view(p) = {many_[p], plan_.ports[p]};
+        for (size_t i = phase.first; i < phase.last; ++i) {
+            stages_.run(plan_.stages[i], chunk.rows);
+            meet();
+        }
+        if (!chunks_.even()) gather(phase.written, chunk, false);
+    }
+
+    // Rows of ports that lie apart: copy them side by side, or back.
+    void gather(const std::vector<size_t>& ports, const Chunk& chunk, bool in) {
+        for (int64_t s = chunk.low; s < chunk.high && part_ == 0; ++s)
+            for (size_t p : ports) {
+                const int64_t width = plan_.ports[p], rows = ranks_.among(run_.active[s]);
+                const View<T> apart = packed_rows(run_.ports[p], run_.offsets[s]);
+                const View<T> together = {many_[p] + chunk.positions[size_t(s - chunk.low)] * width, width};
+                copy(in ? apart : together, in ? together : apart, 0, rows, width);
+            }
+        meet();
+    }
+
     const uint8_t* cleared(int64_t step) const {
-        return run_.cleared == nullptr ? nullptr : run_.cleared + run_.offsets[step] + first_row_;
+        return run_.cleared == nullptr ? nullptr : run_.cleared + run_.offsets[step] + ranks_.first;
     }
     bool any_cleared(int64_t step, int64_t rows) const {
         const uint8_t* flags = cleared(step);
         for (int64_t i = 0; flags != nullptr && i < rows; ++i)
-            if (flags[i * every_]) return true;
+            if (flags[i * ranks_.every]) return true;
         return false;
     }
 
-    View held(size_t index, int64_t step) const {
+    View<T> held(size_t index, int64_t step) const {
         const echoic_state& state = run_.states[index];
         return step == 0               ? ranked(state.initial, state.width)
-               : state.kept != nullptr ? packed_rows(state.kept, state.stride, step - 1)
+               : state.kept != nullptr ? packed_rows(state.kept, state.stride, run_.offsets[step - 1])
                                        : slot(states_[index], state.width, step - 1);
     }
-    View patched(size_t index) const {
+    View<T> patched(size_t index) const {
         return {states_[index] + 2 * most_ * run_.states[index].width, run_.states[index].width};
     }
 
@@ -146,39 +179,37 @@ class Worker {
         const uint8_t* flags = cleared(step);
         for (size_t s = 0; s < run_.state_count; ++s) {
             const int64_t width = run_.states[s].width;
-            const View fresh = ranked(run_.states[s].fresh, width), kept = held(s, step);
+            const View<T> fresh = ranked(run_.states[s].fresh, width), kept = held(s, step);
             for (int64_t i = 0; i < rows; ++i)
-                copy(flags[i * every_] ? fresh : kept, patched(s), i, i + 1, width);
+                copy(flags[i * ranks_.every] ? fresh : kept, patched(s), i, i + 1, width);
         }
     }
 
-    View leaving(size_t index, int64_t step) {
+    View<T> leaving(size_t index, int64_t step) {
         const echoic_state& state = run_.states[index];
-        return state.kept != nullptr ? packed_rows(state.kept, state.stride, step)
+        return state.kept != nullptr ? packed_rows(state.kept, state.stride, run_.offsets[step])
                                      : slot(states_[index], state.width, step);
     }
 
-    void step(int64_t step) {
-        const int64_t rows = rows_of(run_.active[step]);
+    void step(int64_t step, const Chunk& chunk) {
+        const int64_t rows = ranks_.among(run_.active[step]);
         if (rows == 0) return;
-        const int64_t going_on = step + 1 < run_.steps ? rows_of(run_.active[step + 1]) : 0;
+        const int64_t going_on = step + 1 < run_.steps ? ranks_.among(run_.active[step + 1]) : 0;
         const bool clears = any_cleared(step, rows), first = part_ == 0;
         if (first && clears) clear(step, rows);
         if (first) take_over(step, going_on, rows);
         if (clears || (run_.gradient_count > 0 && going_on < rows)) meet();
-        for (size_t p = 0; p < size_t(plan_.outside); ++p) views_[p] = view_of(run_.ports[p], step, clears);
-        for (const Stage& stage : plan_.stages) {
-            if (stage.kind == Stage::pointwise)
-                pointwise(stage, rows);
-            else if (stage.kind == Stage::matmul)
-                matmul(stage, rows);
-            else
-                reduce(stage, rows);
-            if (&stage != &plan_.stages.back()) meet();
+        for (size_t p = 0; p < size_t(plan_.outside); ++p) stages_.view(p) = view_of(run_.ports[p], step, clears);
+        for (size_t p : plan_.wide)
+            stages_.view(p) = {many_[p] + chunk.positions[size_t(step - chunk.low)] * plan_.ports[p], plan_.ports[p]};
+        const PhaseOf& within = plan_.phase(Phase::within);
+        for (size_t i = within.first; i < within.last; ++i) {
+            stages_.run(plan_.stages[i], rows);
+            if (i + 1 < within.last) meet();
         }
         if (meeting_ != nullptr) {
             if (!meeting_->wait_or_leave(int(part_))) return void(part_ = -1);
-            parts_ = meeting_->members();
+            stages_.share(part_, meeting_->members());
         }
         if (first && run_.backward)
             hand_back(step, rows);
@@ -197,10 +228,10 @@ class Worker {
         }
     }
 
-    View view_of(const echoic_port& port, int64_t step, bool clears) {
+    View<T> view_of(const echoic_port& port, int64_t step, bool clears) {
         const size_t index = size_t(port.index);
         switch (port.role) {
-            case ECHOIC_PACKED: return packed_rows(port.data, port.stride, step);
+            case ECHOIC_PACKED: return packed_rows(port, run_.offsets[step]);
             case ECHOIC_ENTERING: return clears ? patched(index) : held(index, step);
             case ECHOIC_LEAVING: return leaving(index, step);
             case ECHOIC_GRADIENT_IN: return slot(gradients_[index], run_.gradients[index].width, step + 1);
@@ -222,10 +253,10 @@ class Worker {
         const uint8_t* flags = cleared(step);
         for (size_t g = 0; g < run_.gradient_count; ++g) {
             const echoic_gradient& gradient = run_.gradients[g];
-            const View out = slot(gradients_[g], gradient.width, step);
+            const View<T> out = slot(gradients_[g], gradient.width, step);
             for (int64_t i = 0; flags != nullptr && i < rows; ++i) {
-                if (!flags[i * every_]) continue;
-                const View fresh = ranked(gradient.fresh, gradient.width);
+                if (!flags[i * ranks_.every]) continue;
+                const View<T> fresh = ranked(gradient.fresh, gradient.width);
                 for (int64_t c = 0; c < gradient.width; ++c) {
                     fresh.base[i * fresh.stride + c] += out.base[i * out.stride + c];
                     out.base[i * out.stride + c] = 0;
@@ -235,106 +266,16 @@ class Worker {
         }
     }
 
-    // the three kinds of stages
-
-    View place(const Operand& operand) const {
-        View view = views_[size_t(operand.index)];
-        view.base += operand.offset;
-        return view;
-    }
-
-    void matmul(const Stage& stage, int64_t rows) {
-        const size_t matrix = size_t(stage.matrix);
-        const View source = place(stage.source), target = place(stage.target);
-        const View added = stage.added.space == Space::none ? View{} : place(stage.added);
-        Product<T> product{};
-        product.source = source.base;
-        product.source_stride = source.stride;
-        product.packed = static_cast<const T*>(packed_[matrix]);
-        product.target = target.base;
-        product.target_stride = target.stride;
-        product.added = added.base;
-        product.added_stride = added.stride;
-        product.bias = stage.bias < 0 ? nullptr : static_cast<const T*>(run_.vectors[stage.bias]);
-        product.m = rows;
-        product.k = plan_.matrix_rows[matrix];
-        product.n = plan_.matrix_columns[matrix];
-        const Range columns = share(product.n, kernels_.panel);
-        product.first_panel = columns.begin / kernels_.panel;
-        product.last_panel = (columns.end + kernels_.panel - 1) / kernels_.panel;
-        kernels_.matmul(product);
-    }
-
-    void reduce(const Stage& stage, int64_t rows) {
-        const View source = place(stage.source), target = place(stage.target);
-        const Range mine = share(rows, 1);
-        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + mine.begin * target.stride, target.stride,
-                                                      source.base + mine.begin * source.stride, source.stride,
-                                                      mine.end - mine.begin, stage.width);
-    }
-
-    // An operand of a pointwise stage before the tile is known.
-    struct Reach {
-        T* base;
-        int64_t stride, by_row, by_column;
-    };
-
-    Reach reach(const Operand& operand, int64_t tile_stride, bool one_column) const {
-        switch (operand.space) {
-            case Space::port: {
-                const View view = place(operand);
-                return {view.base, view.stride, view.stride, one_column ? 0 : 1};
-            }
-            case Space::tile: return {tiles_ + operand.index * kTile, tile_stride, 0, 0};
-            case Space::vector:
-                return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
-                        one_column ? 0 : 1};
-            case Space::constant: return {constants_ + operand.index * kTile, 0, 0, 0};
-            default: return {nullptr, 0, 0, 0};
-        }
-    }
-
-    void pointwise(const Stage& stage, int64_t rows) {
-        const Range mine = share(stage.width, kMaxLanes);
-        const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
-        if (width == 0) return;
-        const int64_t columns = pieces == 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
-        const int64_t tile_stride = pieces == 1 && columns < kTile ? std::min((columns + 15) / 16 * 16, kTile) : kTile;
-        const int64_t tile_rows = std::max(int64_t(1), kTile / tile_stride);
-        reaches_.clear();
-        for (int64_t m = 0; m < stage.count; ++m) {
-            const Micro& micro = plan_.micros[size_t(stage.first + m)];
-            reaches_.push_back(reach(micro.target, tile_stride, false));
-            for (const Operand& operand : micro.operands)
-                reaches_.push_back(reach(operand, tile_stride, micro.op == op_broadcast));
-        }
-        for (int64_t row = 0; row < rows; row += tile_rows) {
-            const int64_t high = std::min(tile_rows, rows - row);
-            for (int64_t column = mine.begin; column < mine.end; column += columns) {
-                const int64_t wide = std::min(columns, mine.end - column);
-                const Reach* r = reaches_.data();
-                for (int64_t m = 0; m < stage.count; ++m, r += 4) {
-                    auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
-                    kernels_.pointwise[plan_.micros[size_t(stage.first + m)].op](
-                        at(r[0]), r[0].stride, at(r[1]), r[1].stride, at(r[2]), r[2].stride, at(r[3]), r[3].stride, high,
-                        wide);
-                }
-            }
-        }
-    }
-
     const Plan& plan_;
     const echoic_run& run_;
-    const Kernels<T>& kernels_;
-    const void* const* packed_;
     Meeting* meeting_ = nullptr;
-    const int64_t first_row_ = 0, every_ = 1;  // the rows: of ranks first_row, first_row + every ...
-    int64_t part_ = 0, parts_ = 1;             // of the columns; -1 once the others go on without this one
-    int64_t most_ = 0;                         // rows of the first step
-    T *tiles_ = nullptr, *constants_ = nullptr;
-    std::vector<View> views_;
+    const Ranks ranks_;
+    const int64_t most_;  // rows of the first step
+    Chunks chunks_;
+    Stages<T> stages_;
+    int64_t part_ = 0;        // among those who share the columns; -1 once the others go on without this one
+    std::vector<T*> many_;    // room for the rows of a whole chunk, of the ports that need it
     std::vector<T*> states_, gradients_;
-    std::vector<Reach> reaches_;
 };
 
 }  // namespace echoic

@@ -1,5 +1,6 @@
 // An LSTM written by hand: as codes for the engine, forward and backward, and as plain loops over one row at a time.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -15,22 +16,27 @@ inline Code micro(const char* name, const Code& to, const Code& a, const Code& b
     return Code{op(name)} + to + a + b + c;
 }
 
-// Ports: projected [4H], h and c before, h and c after, what is saved [5H]: i, f, g, o, tanh c; scratch for the gates.
+// Features of an input.
+inline int64_t inputs(int64_t h) { return h + 2; }
+
+// Ports: input [I], h and c before, h and c after, what is saved [5H]: i, f, g, o, tanh c; scratch for the gates and
+// for the projected input, which is made ahead. The matrices: recurrent, of the input.
 inline Code forward_code(int64_t h) {
-    return Code{7, 6, 4 * h, h, h, h, h, 5 * h, 4 * h, 1, 4 * h, 1, h, 4 * h, 3} +  //
-           Code{2, 0} + port(1) + port(6) + port(0) + Code{0} +                     //
-           Code{1, h, 7} + micro("sigmoid", port(5, 0), port(6, 0)) + micro("sigmoid", port(5, h), port(6, h)) +
+    return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 4} +  //
+           Code{2, 0, 1} + port(0) + port(7) + Code{0, 0, 0} + Code{0} +                                           //
+           Code{2, 1, 0} + port(1) + port(6) + port(7) + Code{-1} +                                                //
+           Code{1, 1, h, 7} + micro("sigmoid", port(5, 0), port(6, 0)) + micro("sigmoid", port(5, h), port(6, h)) +
            micro("tanh", tile(0), port(6, 2 * h)) + micro("copy", port(5, 2 * h), tile(0)) +
            micro("mul", tile(1), port(5, h), port(2)) + micro("fma", port(4), port(5, 0), tile(0), tile(1)) +
            micro("sigmoid", port(5, 3 * h), port(6, 3 * h)) +  //
-           Code{1, h, 2} + micro("tanh", port(5, 4 * h), port(4)) +
+           Code{1, 1, h, 2} + micro("tanh", port(5, 4 * h), port(4)) +
            micro("mul", port(3), port(5, 3 * h), port(5, 4 * h));
 }
 
 // Ports: gradient of h as output [H], saved [5H], c before, gradients of h and c after, of the gates [4H], of h and c
-// before. The matrix is the transposed one.
+// before, of the input [I], which is made behind. The matrices are the transposed ones.
 inline Code backward_code(int64_t h) {
-    return Code{8, 8, h, 5 * h, h, h, h, 4 * h, h, h, 0, 1, 4 * h, h, 2} + Code{1, h, 13} +
+    return Code{9, 9, h, 5 * h, h, h, h, 4 * h, h, h, inputs(h), 0, 2, 4 * h, h, 4 * h, inputs(h), 3} + Code{1, 1, h, 13} +
            micro("add", tile(0), port(3), port(0)) + micro("mul", tile(1), tile(0), port(1, 3 * h)) +
            micro("tanh_grad", tile(1), tile(1), port(1, 4 * h)) + micro("add", tile(1), tile(1), port(4)) +
            micro("mul", tile(2), tile(0), port(1, 4 * h)) +
@@ -38,7 +44,8 @@ inline Code backward_code(int64_t h) {
            micro("mul", tile(2), tile(1), port(1, 2 * h)) + micro("sigmoid_grad", port(5, 0), tile(2), port(1, 0)) +
            micro("mul", tile(2), tile(1), port(2)) + micro("sigmoid_grad", port(5, h), tile(2), port(1, h)) +
            micro("mul", tile(2), tile(1), port(1, 0)) + micro("tanh_grad", port(5, 2 * h), tile(2), port(1, 2 * h)) +
-           micro("mul", port(7), tile(1), port(1, h)) + Code{2, 0} + port(5) + port(6) + Code{0, 0, 0} + Code{-1};
+           micro("mul", port(7), tile(1), port(1, h)) + Code{2, 1, 0} + port(5) + port(6) + Code{0, 0, 0} + Code{-1} +
+           Code{2, 2, 1} + port(5) + port(8) + Code{0, 0, 0} + Code{-1};
 }
 
 // Rows of unequal lengths, longest first, and where each step's rows lie.
@@ -47,7 +54,8 @@ struct Shape {
     std::vector<int64_t> lengths, offsets, active;
     std::vector<uint8_t> cleared;  // empty without resets
 
-    Shape(int64_t h, std::vector<int64_t> lengths_, bool resets, Random& random)
+    // With the last step first in memory where all rows are equally long, if asked.
+    Shape(int64_t h, std::vector<int64_t> lengths_, bool resets, Random& random, bool descending = false)
         : h(h), batch(int64_t(lengths_.size())), lengths(std::move(lengths_)) {
         for (int64_t s = 0; s < lengths[0]; ++s) {
             int64_t count = 0;
@@ -56,6 +64,7 @@ struct Shape {
             active.push_back(count);
             rows += count;
         }
+        if (descending && lengths.front() == lengths.back()) std::reverse(offsets.begin(), offsets.end());
         for (int64_t r = 0; resets && r < rows; ++r) cleared.push_back(random.below(4) == 0);
     }
     size_t at(int64_t step, int64_t row) const { return size_t(offsets[size_t(step)] + row); }
@@ -65,15 +74,15 @@ struct Shape {
 // What goes in, and what comes out of forward and backward. Outputs begin as NaN.
 template <class T>
 struct Numbers {
-    std::vector<T> projected, weight, bias, h0, c0, fresh_h, fresh_c, pull, pull_h, pull_c;
+    std::vector<T> x, weight_in, weight, bias, h0, c0, fresh_h, fresh_c, pull, pull_h, pull_c;
     std::vector<T> h, c, saved, last_h, last_c;
-    std::vector<T> gates, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
+    std::vector<T> gates, grad_x, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
 
     template <class Other>
     explicit Numbers(const Numbers<Other>& from, const Shape& shape) { take(from), clear(shape); }
     Numbers(const Shape& s, Random& random) {
         const int64_t h = s.h;
-        for (auto [to, count] : {std::pair{&projected, s.rows * 4 * h}, {&weight, h * 4 * h}, {&bias, 4 * h},
+        for (auto [to, count] : {std::pair{&x, s.rows * inputs(h)}, {&weight_in, inputs(h) * 4 * h}, {&weight, h * 4 * h}, {&bias, 4 * h},
                                  {&h0, s.batch * h}, {&c0, s.batch * h}, {&fresh_h, s.batch * h},
                                  {&fresh_c, s.batch * h}, {&pull, s.rows * h}, {&pull_h, s.batch * h},
                                  {&pull_c, s.batch * h}})
@@ -86,6 +95,7 @@ struct Numbers {
         auto fill = [&](std::vector<T>& to, int64_t count, T value) { to.assign(size_t(count), value); };
         for (auto* to : {&h, &c}) fill(*to, s.rows * s.h, nan);
         fill(saved, s.rows * 5 * s.h, nan), fill(gates, s.rows * 4 * s.h, nan);
+        fill(grad_x, s.rows * inputs(s.h), nan);
         last_h = h0, last_c = c0;            // rows of no step keep their state
         grad_h0 = pull_h, grad_c0 = pull_c;  // and hand their gradient through
         for (auto* to : {&grad_fresh_h, &grad_fresh_c}) fill(*to, s.batch * s.h, 0);
@@ -95,7 +105,7 @@ struct Numbers {
     template <class Other>
     void take(const Numbers<Other>& from) {
         auto copy = [](const std::vector<Other>& a, std::vector<T>& b) { b.assign(a.begin(), a.end()); };
-        copy(from.projected, projected), copy(from.weight, weight), copy(from.bias, bias), copy(from.h0, h0);
+        copy(from.x, x), copy(from.weight_in, weight_in), copy(from.weight, weight), copy(from.bias, bias), copy(from.h0, h0);
         copy(from.c0, c0), copy(from.fresh_h, fresh_h), copy(from.fresh_c, fresh_c), copy(from.pull, pull);
         copy(from.pull_h, pull_h), copy(from.pull_c, pull_c);
     }
@@ -103,7 +113,7 @@ struct Numbers {
 
 // The same without the engine, one row after the other.
 inline void run_plainly(const Shape& s, Numbers<double>& n) {
-    const int64_t h = s.h;
+    const int64_t h = s.h, d = inputs(h);
     auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
     for (int64_t row = 0; row < s.batch; ++row) {
         std::vector<double> hidden(n.h0.begin() + row * h, n.h0.begin() + (row + 1) * h);
@@ -120,7 +130,8 @@ inline void run_plainly(const Shape& s, Numbers<double>& n) {
             const size_t at = s.at(step, row);
             std::vector<double> gates(size_t(4 * h));
             for (int64_t j = 0; j < 4 * h; ++j) {
-                double sum = n.bias[size_t(j)] + n.projected[at * size_t(4 * h) + size_t(j)];
+                double sum = n.bias[size_t(j)];
+                for (int64_t i = 0; i < d; ++i) sum += n.x[at * size_t(d) + size_t(i)] * n.weight_in[size_t(i * 4 * h + j)];
                 for (int64_t i = 0; i < h; ++i) sum += hidden[size_t(i)] * n.weight[size_t(i * 4 * h + j)];
                 gates[size_t(j)] = j / h == 2 ? std::tanh(sum) : sigmoid(sum);
             }
@@ -151,6 +162,10 @@ inline void run_plainly(const Shape& s, Numbers<double>& n) {
                 gates[2 * h + i] = inner * in * (1 - g * g);
                 gates[3 * h + i] = total * t * o * (1 - o);
                 dc[size_t(i)] = inner * keep;
+            }
+            for (int64_t i = 0; i < d; ++i) {
+                double& sum = n.grad_x[at * size_t(d) + size_t(i)] = 0;
+                for (int64_t j = 0; j < 4 * h; ++j) sum += gates[j] * n.weight_in[size_t(i * 4 * h + j)];
             }
             for (int64_t i = 0; i < h; ++i) {
                 dh[size_t(i)] = 0;
@@ -194,13 +209,13 @@ void run_by_engine(const Plans& plans, const Shape& s, Numbers<T>& n, int thread
     run.cleared = s.cleared.empty() ? nullptr : s.cleared.data();
     echoic_state states[] = {{h, n.h0.data(), n.fresh_h.data(), n.h.data(), h, n.last_h.data()},
                              {h, n.c0.data(), n.fresh_c.data(), n.c.data(), h, n.last_c.data()}};
-    echoic_port there[] = {{ECHOIC_PACKED, 0, n.projected.data(), 4 * h}, {ECHOIC_ENTERING, 0, nullptr, 0},
+    echoic_port there[] = {{ECHOIC_PACKED, 0, n.x.data(), inputs(h)}, {ECHOIC_ENTERING, 0, nullptr, 0},
                            {ECHOIC_ENTERING, 1, nullptr, 0}, {ECHOIC_LEAVING, 0, nullptr, 0},
                            {ECHOIC_LEAVING, 1, nullptr, 0}, {ECHOIC_PACKED, 0, n.saved.data(), 5 * h}};
     const void* vectors[] = {n.bias.data()};
-    echoic_matrix matrices[] = {{n.weight.data(), 4 * h, 1, nullptr}};
+    echoic_matrix matrices[] = {{n.weight.data(), 4 * h, 1, nullptr}, {n.weight_in.data(), 4 * h, 1, nullptr}};
     run.ports = there, run.port_count = 6, run.states = states, run.state_count = 2;
-    run.vectors = vectors, run.vector_count = 1, run.matrices = matrices, run.matrix_count = 1;
+    run.vectors = vectors, run.vector_count = 1, run.matrices = matrices, run.matrix_count = 2;
     if (!backward) states[0].kept = states[1].kept = nullptr;  // then only the last ones are held
     if (!CHECK(echoic_execute(plans.forward, &run, message, sizeof message))) std::fprintf(stderr, "%s\n", message);
     if (!backward) return;
@@ -209,9 +224,10 @@ void run_by_engine(const Plans& plans, const Shape& s, Numbers<T>& n, int thread
     echoic_port back[] = {{ECHOIC_PACKED, 0, n.pull.data(), h}, {ECHOIC_PACKED, 0, n.saved.data(), 5 * h},
                           {ECHOIC_ENTERING, 1, nullptr, 0}, {ECHOIC_GRADIENT_IN, 0, nullptr, 0},
                           {ECHOIC_GRADIENT_IN, 1, nullptr, 0}, {ECHOIC_PACKED, 0, n.gates.data(), 4 * h},
-                          {ECHOIC_GRADIENT_OUT, 0, nullptr, 0}, {ECHOIC_GRADIENT_OUT, 1, nullptr, 0}};
-    matrices[0] = {n.weight.data(), 1, 4 * h, nullptr};  // transposed
-    run.backward = 1, run.ports = back, run.port_count = 8, run.vector_count = 0;
+                          {ECHOIC_GRADIENT_OUT, 0, nullptr, 0}, {ECHOIC_GRADIENT_OUT, 1, nullptr, 0},
+                          {ECHOIC_PACKED, 0, n.grad_x.data(), inputs(h)}};
+    for (echoic_matrix& matrix : matrices) std::swap(matrix.row_stride, matrix.column_stride);
+    run.backward = 1, run.ports = back, run.port_count = 9, run.vector_count = 0;
     run.gradients = gradients, run.gradient_count = 2;
     if (!CHECK(echoic_execute(plans.backward, &run, message, sizeof message))) std::fprintf(stderr, "%s\n", message);
 }
@@ -232,7 +248,7 @@ template <class A, class B>
 double apart(const Numbers<A>& a, const Numbers<B>& b) {
     double worst = 0;
     for (double off : {apart(a.h, b.h), apart(a.c, b.c), apart(a.saved, b.saved), apart(a.last_h, b.last_h),
-                       apart(a.last_c, b.last_c), apart(a.gates, b.gates), apart(a.grad_h0, b.grad_h0),
+                       apart(a.last_c, b.last_c), apart(a.gates, b.gates), apart(a.grad_x, b.grad_x), apart(a.grad_h0, b.grad_h0),
                        apart(a.grad_c0, b.grad_c0), apart(a.grad_fresh_h, b.grad_fresh_h),
                        apart(a.grad_fresh_c, b.grad_fresh_c)})
         worst = std::max(worst, off);

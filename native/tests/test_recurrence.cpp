@@ -3,12 +3,14 @@
 
 namespace {
 
-const std::vector<std::vector<int64_t>> kLengths = {{1}, {5}, {4, 4, 4}, {9, 7, 7, 3, 1, 0}, {3, 3, 2, 2, 1, 1, 1, 1}};
+const std::vector<std::vector<int64_t>> kLengths = {{1}, {5}, {4, 4, 4}, {9, 7, 7, 3, 1, 0}, {3, 3, 2, 2, 1, 1, 1, 1}, {6, 6, 6, 6, 6, 6}};
+// Of the largest cell more steps than are done ahead at once.
+const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1}};
 
 template <class T>
-void compare(int64_t h, const std::vector<int64_t>& lengths, bool resets, double tolerance) {
+void compare(int64_t h, const std::vector<int64_t>& lengths, bool resets, double tolerance, bool descending = false) {
     Random random(uint64_t(h) * 100 + lengths.size() + resets);
-    const lstm::Shape shape(h, lengths, resets, random);
+    const lstm::Shape shape(h, lengths, resets, random, descending);
     lstm::Numbers<double> expected(shape, random);
     lstm::run_plainly(shape, expected);
     const lstm::Plans plans(h, sizeof(T) == 8);
@@ -56,8 +58,12 @@ void check_the_loops() {
         CHECK(std::abs(slope(&N::fresh_h, i) - solved.grad_fresh_h[i]) < 1e-7);
         CHECK(std::abs(slope(&N::fresh_c, i) - solved.grad_fresh_c[i]) < 1e-7);
     }
-    for (size_t i = 0; i < solved.gates.size(); ++i)
-        CHECK(std::abs(slope(&N::projected, i) - solved.gates[i]) < 1e-7);
+    for (size_t i = 0; i < solved.grad_x.size(); ++i) CHECK(std::abs(slope(&N::x, i) - solved.grad_x[i]) < 1e-7);
+    for (size_t j = 0; j < solved.bias.size(); ++j) {
+        double sum = 0;
+        for (size_t i = j; i < solved.gates.size(); i += solved.bias.size()) sum += solved.gates[i];
+        CHECK(std::abs(slope(&N::bias, j) - sum) < 1e-7);
+    }
 }
 
 }  // namespace
@@ -73,7 +79,13 @@ void test_recurrence() {
                 for (bool resets : {false, true}) {
                     compare<float>(h, lengths, resets, 2e-5);
                     compare<double>(h, lengths, resets, 1e-12);
+                    compare<float>(h, lengths, resets, 2e-5, true);
                 }
+        for (const auto& lengths : kLong)
+            for (bool descending : {false, true}) {
+                compare<float>(67, lengths, true, 2e-4, descending);
+                compare<double>(67, lengths, true, 1e-11, descending);
+            }
     }
     CHECK(echoic_choose_instruction_set("", message, sizeof message));
 }

@@ -21,11 +21,12 @@ namespace {
 
 using lstm::micro, lstm::port, lstm::tile;
 
-// Ports: input [4H], output [H], h and c before, h and c after; scratch for the gates.
-Code session_code(int64_t h) {
-    return Code{7, 6, 4 * h, h, h, h, h, h, 4 * h, 1, 4 * h, 1, h, 4 * h, 2} +                      //
-           Code{2, 0} + port(2) + port(6) + port(0) + Code{0} +                                     //
-           Code{1, h, 9} + micro("sigmoid", tile(0), port(6, 0)) + micro("sigmoid", tile(1), port(6, h)) +
+// Ports: input [I], output [H], h and c before, h and c after; scratch for the gates.
+Code session_code(int64_t h, int64_t phase = 1) {
+    return Code{7, 6, lstm::inputs(h), h, h, h, h, h, 4 * h, 1, 4 * h, 2, h, 4 * h, lstm::inputs(h), 4 * h, 3} +  //
+           Code{2, phase, 1} + port(0) + port(6) + Code{0, 0, 0} + Code{0} +                                      //
+           Code{2, 1, 0} + port(2) + port(6) + port(6) + Code{-1} +                                               //
+           Code{1, 1, h, 9} + micro("sigmoid", tile(0), port(6, 0)) + micro("sigmoid", tile(1), port(6, h)) +
            micro("tanh", tile(2), port(6, 2 * h)) + micro("mul", tile(1), tile(1), port(3)) +
            micro("fma", port(5), tile(0), tile(2), tile(1)) + micro("sigmoid", tile(0), port(6, 3 * h)) +
            micro("tanh", tile(1), port(5)) + micro("mul", port(4), tile(0), tile(1)) + micro("copy", port(1), port(4));
@@ -43,11 +44,12 @@ void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
     const Code code = session_code(h);
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, sizeof(T) == 8, message, sizeof message);
     const void* vectors[] = {given.bias.data()};
-    const echoic_matrix matrices[] = {{given.weight.data(), 4 * h, 1, nullptr}};
-    echoic_session* session = echoic_session_new(plan, batch, threads, vectors, 1, matrices, 1, message, sizeof message);
+    const echoic_matrix matrices[] = {{given.weight.data(), 4 * h, 1, nullptr}, {given.weight_in.data(), 4 * h, 1, nullptr}};
+    echoic_session* session = echoic_session_new(plan, batch, threads, vectors, 1, matrices, 2, message, sizeof message);
     if (!CHECK(session != nullptr)) return (void)std::fprintf(stderr, "%s\n", message);
     echoic_plan_free(plan);                                  // what it needs it has copied
     std::fill(given.weight.begin(), given.weight.end(), T(0));
+    std::fill(given.weight_in.begin(), given.weight_in.end(), T(0));
     std::fill(given.bias.begin(), given.bias.end(), T(0));
     std::vector<T> output(size_t(batch * h));
     for (int round : {0, 1}) {
@@ -57,7 +59,7 @@ void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
         }
         for (int64_t t = 0; t < 6; ++t) {
             const long before = allocations;
-            echoic_session_step(session, given.projected.data() + t * batch * 4 * h, output.data());
+            echoic_session_step(session, given.x.data() + t * batch * lstm::inputs(h), output.data());
             CHECK(round == 0 || allocations == before);
             const std::vector<double> due(expected.h.begin() + t * batch * h, expected.h.begin() + (t + 1) * batch * h);
             CHECK(lstm::apart(output, due) < tolerance);
@@ -69,7 +71,7 @@ void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
     }
     CHECK(echoic_session_state(session, 2) == nullptr);
     CHECK(echoic_session_type(session) == (sizeof(T) == 8 ? ECHOIC_FLOAT64 : ECHOIC_FLOAT32));
-    CHECK(echoic_session_width(session, 0) == 4 * h && echoic_session_width(session, 5) == h);
+    CHECK(echoic_session_width(session, 0) == lstm::inputs(h) && echoic_session_width(session, 5) == h);
     CHECK(echoic_session_width(session, 6) == 0);  // a scratch port is nobody's business
     echoic_session_free(session);
 }
@@ -80,20 +82,25 @@ void refusals() {
     const std::vector<float> numbers(200);
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, 0, message, sizeof message);
     const void *vectors[] = {numbers.data()}, *no_vectors[] = {nullptr};
-    const echoic_matrix matrices[] = {{numbers.data(), 12, 1, nullptr}}, no_matrices[] = {{nullptr, 12, 1, nullptr}};
+    const echoic_matrix given{numbers.data(), 12, 1, nullptr}, matrices[] = {given, given},
+                        no_matrices[] = {given, {nullptr, 12, 1, nullptr}};
     auto refused = [&](int64_t batch, const void* const* v, size_t vs, const echoic_matrix* m, size_t ms) {
         message[0] = 0;
         echoic_session* session = echoic_session_new(plan, batch, 1, v, vs, m, ms, message, sizeof message);
         echoic_session_free(session);
         return session == nullptr && message[0] != 0;
     };
-    CHECK(!refused(1, vectors, 1, matrices, 1));
-    CHECK(refused(0, vectors, 1, matrices, 1));
-    CHECK(refused(-1, vectors, 1, matrices, 1));
-    CHECK(refused(1, vectors, 0, matrices, 1));
+    CHECK(!refused(1, vectors, 1, matrices, 2));
+    CHECK(refused(0, vectors, 1, matrices, 2));
+    CHECK(refused(-1, vectors, 1, matrices, 2));
+    CHECK(refused(1, vectors, 0, matrices, 2));
     CHECK(refused(1, vectors, 1, matrices, 0));
-    CHECK(refused(1, no_vectors, 1, matrices, 1));
-    CHECK(refused(1, vectors, 1, no_matrices, 1));
+    CHECK(refused(1, no_vectors, 1, matrices, 2));
+    CHECK(refused(1, vectors, 1, no_matrices, 2));
+    echoic_plan_free(plan);
+    const Code ahead = session_code(3, 0);  // of a stage that is for many steps at once
+    plan = echoic_plan_new(ahead.data(), ahead.size(), nullptr, 0, 0, message, sizeof message);
+    CHECK(plan != nullptr && refused(1, vectors, 1, matrices, 2));
     echoic_plan_free(plan);
     for (const Code& odd : {Code{1, 1, 4, 0, 0, 0}, Code{3, 3, 4, 4, 4, 0, 0, 0}, Code{4, 4, 4, 4, 4, 5, 0, 0, 0}}) {
         plan = echoic_plan_new(odd.data(), odd.size(), nullptr, 0, 0, message, sizeof message);

@@ -152,7 +152,7 @@ def test_matmuls_of_every_size(instruction_set: str, transposed: bool, dtype: ty
             bias = random.integers(-9, 9, columns).astype(dtype)
             matrix = matrix.T if transposed else matrix
             code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 1]
-            plan = _native.Plan([*code, 2, 0, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
+            plan = _native.Plan([*code, 2, 1, 0, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
             target = np.full((rows, columns + 1), np.nan, dtype)
             target[:, 0] = 123
             execute(plan, [x, added, target], [bias], [matrix])
@@ -186,7 +186,7 @@ def test_random_programs_are_run_exactly(instruction_set: str, dtype: type, data
 def test_a_matrix_can_be_packed_before(instruction_set: str, dtype: type) -> None:
     random = np.random.default_rng(5)
     x, matrix = random.standard_normal((5, 7)).astype(dtype), random.standard_normal((7, 63)).astype(dtype)
-    plan = _native.Plan([2, 2, 7, 63, 0, 1, 7, 63, 1, 2, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64)
+    plan = _native.Plan([2, 2, 7, 63, 0, 1, 7, 63, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64)
     found = [np.full((5, 63), np.nan, dtype) for _ in range(2)]
     execute(plan, [x, found[0]], [], [matrix])
     size = matrix.itemsize

@@ -16,13 +16,13 @@ OP = _native.opcode
 GUARD, FILL = 64, 123.0  # numbers around every array, and what they are
 # ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]
 HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28]
-MATMUL = [2, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
-POINTWISE = [1, 7, 3,
+MATMUL = [2, 0, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
+POINTWISE = [1, 1, 7, 3,
              OP("sigmoid"), 2, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0,
              OP("fma"), 2, 1, 0, 2, 0, 0, 4, 0, 0, 1, 1, 0,
              OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0]  # fmt: skip
-REDUCE = [3, 7, 0, 1, 2, 0, 1, 3, 2]
-BROADCAST = [1, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
+REDUCE = [3, 1, 7, 0, 1, 2, 0, 1, 3, 2]
+BROADCAST = [1, 2, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
 CODE = [*HEADER, 4, *MATMUL, *POINTWISE, *REDUCE, *BROADCAST]
 AT_STAGES = len(HEADER) + 1
 
@@ -122,22 +122,24 @@ def test_every_single_number_matters() -> None:
         ([1, 1, 2**24 + 1], "width of a port"),
         ([65537], "number of ports"),
         ([*HEADER, 1, 4], "kind of a stage: found 4"),
-        ([*HEADER, 1, 2, 1], "number of a matrix: found 1, expected 0 to 0"),
-        ([*HEADER, 1, 2, 0, 1, 1, 1], "lies outside its memory"),
-        ([*HEADER, 1, 2, 0, 2, 0, 0], "expected a place in memory"),
-        ([*HEADER, 1, 2, 0, 1, 1, 0, 1, 0, 0, 3, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 3], "phase of a stage: found 3, expected 0 to 2"),
+        ([*HEADER, 2, *REDUCE, 2, 0], "phase of a stage: found 0, expected 1 to 2"),
+        ([*HEADER, 1, 2, 1, 1], "number of a matrix: found 1, expected 0 to 0"),
+        ([*HEADER, 1, 2, 1, 0, 1, 1, 1], "lies outside its memory"),
+        ([*HEADER, 1, 2, 1, 0, 2, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 1, 0, 1, 1, 0, 1, 0, 0, 3, 0, 0], "expected a place in memory"),
         ([*HEADER, 1, *MATMUL[:-1], 1], "number of a vector"),
         ([*HEADER[:7], 27, *HEADER[8:], 1, *MATMUL], "bias is shorter"),
-        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 3, 0, 0], "writes where it cannot"),
-        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 4096, 0], "number of an operand"),
-        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 1, 0, 0, 2, 0, 0], "too many or too few"),
-        ([*HEADER, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
-        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
-        ([*HEADER, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
-        ([*HEADER, 1, 1, 7, 1, 33], "an operation: found 33"),
-        ([*HEADER, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be broadcast"),
-        ([*HEADER, 1, 3, 7, 2], "kind of a reduction"),
-        ([*HEADER, 1, 3, 8, 0, 1, 2, 0], "lies outside its memory"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 3, 0, 0], "writes where it cannot"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 4096, 0], "number of an operand"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 1, 0, 0, 2, 0, 0], "too many or too few"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
+        ([*HEADER, 1, 1, 1, 7, 1, 33], "an operation: found 33"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be broadcast"),
+        ([*HEADER, 1, 3, 1, 7, 2], "kind of a reduction"),
+        ([*HEADER, 1, 3, 1, 8, 0, 1, 2, 0], "lies outside its memory"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(code: list[int], message: str) -> None:

@@ -84,9 +84,9 @@ def _arguments(cell: Cell, resets: bool = True) -> tuple[Any, ...]:
     states = [torch.randn(batch, w, dtype=torch.float64, requires_grad=True) for w in step.widths]
     fresh = [torch.randn(batch, w, dtype=torch.float64, requires_grad=True) for w in step.widths] if resets else []
     cleared = torch.tensor([0, 1, 0] * rows, dtype=torch.uint8)[:rows] if resets else None
-    projected = torch.randn(rows, step.projected_width, dtype=torch.float64, requires_grad=True)
+    inputs = torch.randn(rows, step.input_width, dtype=torch.float64, requires_grad=True)
     weights = [w.detach().requires_grad_() for w in effective_tensors(cell, step.recording.parameters)]
-    return projected, states, fresh, weights, active.cumsum(0) - active, active, cleared, step.key
+    return inputs, states, fresh, weights, active.cumsum(0) - active, active, cleared, step.key
 
 
 @pytest.mark.parametrize("keep", ["nothing", "gates", "states"])

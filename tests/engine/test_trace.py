@@ -67,10 +67,10 @@ def test_sources_are_what_their_program_may_read(traced: Traced) -> None:
     pulls = {"grad.output", *(f"grad.state.{f}" for f in fields)}
     programs = traced.programs
     reads = {name: {s.name for s in getattr(programs, name).sources} for name in programs._fields[:4]}
-    assert reads["inference"] <= {"projected"} | states | derived
-    assert reads["forward"] <= {"projected"} | states | derived
+    assert reads["inference"] <= {"input"} | states | derived
+    assert reads["forward"] <= {"input"} | states | derived
     assert reads["backward"] <= states | news | pulls | derived | set(programs.saved)
-    assert reads["recompute"] <= {"projected"} | states | pulls | derived
+    assert reads["recompute"] <= {"input"} | states | pulls | derived
 
 
 def test_nothing_is_done_twice_or_for_nobody(traced: Traced) -> None:
@@ -243,7 +243,7 @@ def test_ordinary_operations_are_taken(name: str) -> None:
     more = {"new.hidden": forward["state.hidden"], **{n: v for n, v in forward.items() if n.startswith("saved.")}}
     close(forward["output"], expected.forward["output"], "output")
     found = traced.run(traced.programs.backward, more)
-    for gradient in ("grad.projected", "grad.state.hidden"):
+    for gradient in ("grad.input", "grad.state.hidden"):
         close(found[gradient], expected.backward[gradient], gradient)
     gradients = traced.gradients(found)
     for parameter in ("weight_hh", "bias_hh"):

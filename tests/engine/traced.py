@@ -21,7 +21,7 @@ BATCH = 5
 class Traced(NamedTuple):
     """A cell, the recording of its step, its programs, and random numbers in float64 to run them on.
 
-    numbers: ``projected``, ``state.*``, ``grad.output``, ``grad.state.*``, [B, *].
+    numbers: ``input``, ``state.*``, ``grad.output``, ``grad.state.*``, [B, *].
     """
 
     cell: Cell
@@ -61,7 +61,7 @@ def trace(cell: Cell, seed: int = 0) -> Traced:
     recording = record(cell)
     generator = torch.Generator().manual_seed(seed)
     start = cell.initial_state(1)
-    sizes = {"projected": cell.project(torch.zeros(1, cell.input_size).double()).shape[1]}
+    sizes = {"input": recording.builder.widths["input"]}
     sizes |= {f"state.{name}": part.shape[1] for name, part in start._asdict().items()}
     sizes |= {"grad.output": cell.output_size}
     sizes |= {f"grad.state.{name}": part.shape[1] for name, part in start._asdict().items()}
@@ -72,7 +72,7 @@ def trace(cell: Cell, seed: int = 0) -> Traced:
 
 
 class ByTorch(NamedTuple):
-    """forward: ``output`` and ``state.*``. backward: ``grad.projected`` and ``grad.state.*``. parameters: by name."""
+    """forward: ``output`` and ``state.*``. backward: ``grad.input`` and ``grad.state.*``. parameters: by name."""
 
     forward: dict[str, Tensor]
     backward: dict[str, Tensor]
@@ -83,12 +83,12 @@ def by_torch(traced: Traced) -> ByTorch:
     """One step of the cell itself and its gradient."""
     numbers, cell = traced.numbers, traced.cell
     kind = type(cell.initial_state(1))
-    projected = numbers["projected"].clone().requires_grad_()
+    given = numbers["input"].clone().requires_grad_()
     state = kind(*(numbers[f"state.{f}"].clone().requires_grad_() for f in kind._fields))
-    output, new = cell.update(projected, state)
+    output, new = cell.update(cell.project(given) if traced.recording.apart is None else given, state)
     loss = (output * numbers["grad.output"]).sum()
     loss = loss + sum((getattr(new, f) * numbers[f"grad.state.{f}"]).sum() for f in kind._fields)
-    leaves: dict[str, Any] = {"grad.projected": projected}
+    leaves: dict[str, Any] = {"grad.input": given}
     leaves |= {f"grad.state.{f}": getattr(state, f) for f in kind._fields}
     names = [n for n, p in cell.named_parameters() if p.requires_grad]
     weights = dict(zip(names, effective_tensors(cell, tuple(names)), strict=True))

@@ -67,27 +67,34 @@ class Compiled:
         self.fields = recording.fields
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
-        self.projected_width, self.output_width = widths["projected"], widths[recording.forward["output"]]
+        self.input_width, self.output_width = widths["input"], widths[recording.forward["output"]]
         output = recording.forward["output"]
         same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
         self.aliased = same[0] if same and output in recording.builder.by_name else None
         gradients: Any = recording.epilogue.graph.output_node().args[0]
         sums = [g for g in gradients if g.op == "placeholder" and g.target.startswith("deferred")]
         self.gradients_apart = len(set(sums)) == len(gradients)
+        self._needed: dict[str, set[str]] = {}
         self._kept: dict[str, tuple[bool, ...]] = {}
-        self._kernels: dict[tuple[str, torch.dtype], Kernel] = {}
+        self._kernels: dict[tuple[str, torch.dtype, bool], Kernel] = {}
 
     @cached_property
     def programs(self) -> StepPrograms:
         """Forward, inference, backward and recomputing programs."""
         return step_programs(self.recording)
 
-    def kept(self, keep: str) -> tuple[bool, ...]:
-        """For each field whether the backward needs it after every step, if it keeps "gates" or "states"."""
-        if keep not in self._kept:
+    def needed(self, keep: str) -> set[str]:
+        """The names of what the backward needs, if the forward keeps "gates" or "states" for it."""
+        if keep not in self._needed:
             backward = self.programs.recompute if keep == "states" else self.programs.backward
-            needed = {source.name for source in backward.sources}
-            needed |= {name for names in self.programs.operands for name in names}
+            operands = {name for names in self.programs.operands for name in names}
+            self._needed[keep] = operands | {source.name for source in backward.sources}
+        return self._needed[keep]
+
+    def kept(self, keep: str) -> tuple[bool, ...]:
+        """For each field whether the backward needs it after every step."""
+        if keep not in self._kept:
+            needed = self.needed(keep)
             self._kept[keep] = tuple(f"state.{f}" in needed or f"new.{f}" in needed for f in self.fields)
         return self._kept[keep]
 
@@ -96,11 +103,17 @@ class Compiled:
         """Columns of what the forward keeps for the backward, besides states."""
         return sum(self.programs.saved.values())
 
-    def kernel(self, name: str, dtype: torch.dtype) -> Kernel:
-        """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers."""
-        key = (name, dtype)
+    def kernel(self, name: str, dtype: torch.dtype, to_inputs: bool = True) -> Kernel:
+        """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers.
+
+        to_inputs: whether a backward goes on to the inputs.
+        """
+        key = (name, dtype, to_inputs)
         if key not in self._kernels:
-            self._kernels[key] = self._lay_out(getattr(self.programs, name), dtype)
+            program: Program = getattr(self.programs, name)
+            if not to_inputs:
+                program = program.keeping([result for result, _ in program.results if result != "grad.input"])
+            self._kernels[key] = self._lay_out(program, dtype)
         return self._kernels[key]
 
     def _lay_out(self, program: Program, dtype: torch.dtype) -> Kernel:
@@ -118,7 +131,8 @@ class Compiled:
         rows = [source for source in program.sources if source.kind == "row"]
         sources = {s.name: place(*self._port(s.name, s.shape[0])) for s in rows}
         results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
-        plan = make_plan(program, [port.width for port in ports], sources, results)
+        timeless = [name for name in (*sources, *results) if self._port(name, 0, name in results)[0].role == PACKED]
+        plan = make_plan(program, [port.width for port in ports], sources, results, timeless)
         native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))

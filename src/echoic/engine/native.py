@@ -56,8 +56,9 @@ def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: s
     """A call in one piece. cleared: [T, B] rows whose state is fresh before a step, or None."""
     layout = Layout(call, cleared)
     inputs = layout.pack(call.inputs)
+    apart = step.recording.apart is not None
     given = operators.Given(
-        cell.project(inputs),
+        cell.project(inputs) if apart else inputs,
         [layout.ranked(part) for part in call.state],
         [layout.ranked(part) for part in call.fresh] if cleared is not None else [],
         effective_tensors(cell, step.recording.parameters),
@@ -65,9 +66,10 @@ def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: s
         layout.active,
         layout.cleared,
     )
-    leaves = (given.projected, *given.states, *given.fresh, *given.parameters)
+    leaves = (given.inputs, *given.states, *given.fresh, *given.parameters)
     differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in leaves)
-    results = operators.run(given, step.key, keep if differentiable else "nothing", lambda: cell.project(inputs))
+    again = (lambda: cell.project(inputs)) if apart else None
+    results = operators.run(given, step.key, keep if differentiable else "nothing", again)
     last = results[1 : 1 + len(given.states)]
     return layout.unpack(results[0]), type(call.state)(*(layout.unranked(part) for part in last))
 

@@ -23,7 +23,7 @@ from echoic.engine.sorting import Outer
 class Given(NamedTuple):
     """What is run: the arguments of the operator ``echoic::run`` but for the last two."""
 
-    projected: Tensor
+    inputs: Tensor
     states: list[Tensor]
     fresh: list[Tensor]
     parameters: list[Tensor]
@@ -32,7 +32,7 @@ class Given(NamedTuple):
     cleared: Tensor | None
 
 
-def run(given: Given, key: str, keep: str, project_again: Callable[[], Tensor]) -> list[Tensor]:
+def run(given: Given, key: str, keep: str, project_again: Callable[[], Tensor] | None) -> list[Tensor]:
     """Outputs [N, O], then the last state [B, W] of each field (more may follow).
 
     The operator where a compiler or an exporter looks; the reference in plain operations under function transforms
@@ -42,23 +42,24 @@ def run(given: Given, key: str, keep: str, project_again: Callable[[], Tensor]) 
         given: what is run.
         key: of the compiled cell.
         keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
-        project_again: makes the projected inputs anew with their graph, for gradients of gradients.
+        project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
+            that need not be kept; else None.
     """
     if torch._C._are_functorch_transforms_active():
         timing = (given.offsets, given.active, given.cleared)
-        return replay(compiled_by_key(key), given.projected, given.states, given.fresh, given.parameters, timing)
+        return replay(compiled_by_key(key), given.inputs, given.states, given.fresh, given.parameters, timing)
     if _watched():
         return run_operator(*given, key, keep)
     if keep == "nothing":
         return forward(*given, key, keep)
-    projected, states, fresh, parameters, *timing = given
+    inputs, states, fresh, parameters, *timing = given
     sizes = (len(states), len(fresh))
-    return list(_Recurrence.apply(sizes, project_again, *timing, key, keep, projected, *states, *fresh, *parameters))
+    return list(_Recurrence.apply(sizes, project_again, *timing, key, keep, inputs, *states, *fresh, *parameters))
 
 
 @torch.library.custom_op("echoic::run", mutates_args=())
 def run_operator(
-    projected: Tensor,
+    inputs: Tensor,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -69,11 +70,11 @@ def run_operator(
     keep: str,
 ) -> list[Tensor]:
     """``forward`` as an operator."""
-    return forward(projected, states, fresh, parameters, offsets, active, cleared, key, keep)
+    return forward(inputs, states, fresh, parameters, offsets, active, cleared, key, keep)
 
 
 def forward(
-    projected: Tensor,
+    inputs: Tensor,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -86,7 +87,7 @@ def forward(
     """A cell over packed sequences.
 
     Args:
-        projected: [N, P] projected inputs, packed.
+        inputs: [N, I] inputs, packed; or what the cell's ``project`` makes of them, where that is no part of its program.
         states: [B, W] state before the first step, in the order of ranks, a tensor a field.
         fresh: the state that a reset gives, likewise; empty without resets.
         parameters: what the step uses.
@@ -100,24 +101,24 @@ def forward(
         [N, W] where the backward needs it (else an empty tensor), and the gates [N, S].
     """
     cell = compiled_by_key(key)
-    rows, dtype = projected.shape[0], projected.dtype
-    projected = projected.contiguous()
+    rows, dtype = inputs.shape[0], inputs.dtype
+    inputs = inputs.contiguous()
     states = [state.contiguous() for state in states]
     fresh = [part.contiguous() for part in fresh]
-    outputs = projected.new_empty(rows, cell.output_width)
+    outputs = inputs.new_empty(rows, cell.output_width)
     last = [state.clone() for state in states]  # rows of no step keep their state
     kept = [
-        outputs if i == cell.aliased else projected.new_empty(size, width)
+        outputs if i == cell.aliased else inputs.new_empty(size, width)
         for i, (size, width) in enumerate(zip(_kept_rows(cell, keep, rows), cell.widths, strict=True))
     ]
-    saved = projected.new_empty(rows if keep == "gates" else 0, cell.saved_width)
+    saved = inputs.new_empty(rows if keep == "gates" else 0, cell.saved_width)
     kernel = cell.kernel("forward" if keep == "gates" else "inference", dtype)
     derived = cell.recording.prologue.forward(*parameters)
     held = [
         (width, state.data_ptr(), address(fresh, i), kept[i].data_ptr(), width, last[i].data_ptr())
         for i, (state, width) in enumerate(zip(states, cell.widths, strict=True))
     ]
-    arrays = {"projected": projected, "output": outputs, "saved": saved}
+    arrays = {"input": inputs, "output": outputs, "saved": saved}
     execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, [], derived)
     if keep == "nothing":
         return [outputs, *last]
@@ -127,7 +128,7 @@ def forward(
 
 @run_operator.register_fake
 def _(
-    projected: Tensor,
+    inputs: Tensor,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -138,12 +139,12 @@ def _(
     keep: str,
 ) -> list[Tensor]:
     cell = compiled_by_key(key)
-    rows = projected.shape[0]
-    found = [projected.new_empty(rows, cell.output_width), *(torch.empty_like(state) for state in states)]
+    rows = inputs.shape[0]
+    found = [inputs.new_empty(rows, cell.output_width), *(torch.empty_like(state) for state in states)]
     if keep != "nothing":
         for i, (size, width) in enumerate(zip(_kept_rows(cell, keep, rows), cell.widths, strict=True)):
-            found.append(projected.new_empty(0 if i == cell.aliased else size, width))
-        found.append(projected.new_empty(rows if keep == "gates" else 0, cell.saved_width))
+            found.append(inputs.new_empty(0 if i == cell.aliased else size, width))
+        found.append(inputs.new_empty(rows if keep == "gates" else 0, cell.saved_width))
     return found
 
 
@@ -159,7 +160,7 @@ def run_backward_operator(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
-    projected: Tensor | None,
+    inputs: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -167,10 +168,12 @@ def run_backward_operator(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
+    keep: str,
+    to_inputs: bool,
 ) -> list[Tensor]:
     """``backward`` as an operator."""
     return backward(
-        pull, pulls, outputs, kept, saved, projected, states, fresh, parameters, offsets, active, cleared, key
+        pull, pulls, outputs, kept, saved, inputs, states, fresh, parameters, offsets, active, cleared, key, keep, to_inputs
     )
 
 
@@ -180,7 +183,7 @@ def backward(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
-    projected: Tensor | None,
+    inputs: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -188,13 +191,16 @@ def backward(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
+    keep: str,
+    to_inputs: bool,
 ) -> list[Tensor]:
-    """The gradients of ``run``: of the projected inputs, each first state, each fresh state, each trained parameter.
+    """The gradients of ``run``: of the inputs, each first state, each fresh state, each trained parameter.
 
     Args:
         pull: [N, O] gradient of the outputs. pulls: [B, W] of each last state.
         outputs, kept, saved: as ``run`` gave them; the others as ``run`` took them.
-        projected: None where the gates were kept.
+        inputs: None where the backward does not need them.
+        to_inputs: whether the gradient of the inputs is wanted; else it is empty.
     """
     cell = compiled_by_key(key)
     rows, dtype = pull.shape[0], pull.dtype
@@ -203,10 +209,10 @@ def backward(
     states = [state.contiguous() for state in states]
     fresh = [part.contiguous() for part in fresh]
     after = [outputs if i == cell.aliased else part for i, part in enumerate(kept)]
-    kernel = cell.kernel("backward" if projected is None else "recompute", dtype)
-    arrays = {"grad.output": pull, "saved": saved}
-    if projected is not None:
-        arrays["projected"] = projected.contiguous()
+    kernel = cell.kernel("recompute" if keep == "states" else "backward", dtype, to_inputs)
+    arrays = {"grad.output": pull, "saved": saved, "grad.input": pull.new_empty(rows * to_inputs, cell.input_width)}
+    if inputs is not None:
+        arrays["input"] = inputs.contiguous()
     for port in kernel.ports:
         if port.role == PACKED and port.name not in arrays:
             arrays[port.name] = pull.new_empty(rows, port.width)
@@ -230,7 +236,7 @@ def backward(
     ]
     trained = cell.recording.epilogue.forward(*parameters, *sums)
     trained = trained if cell.gradients_apart else _own(trained)
-    return [arrays["grad.projected"], *first, *freshened, *(gradient.contiguous() for gradient in trained)]
+    return [arrays["grad.input"], *first, *freshened, *(gradient.contiguous() for gradient in trained)]
 
 
 @run_backward_operator.register_fake
@@ -240,7 +246,7 @@ def _(
     outputs: Tensor,
     kept: Sequence[Tensor],
     saved: Tensor,
-    projected: Tensor | None,
+    inputs: Tensor | None,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -248,9 +254,11 @@ def _(
     active: Tensor,
     cleared: Tensor | None,
     key: str,
+    keep: str,
+    to_inputs: bool,
 ) -> list[Tensor]:
     cell = compiled_by_key(key)
-    found = [pull.new_empty(pull.shape[0], cell.projected_width), *(torch.empty_like(p) for p in pulls)]
+    found = [pull.new_empty(pull.shape[0] * to_inputs, cell.input_width), *(torch.empty_like(p) for p in pulls)]
     found += [torch.empty_like(part) for part in fresh]
     return found + [torch.empty_like(parameters[i]) for i in cell.recording.trained]
 
@@ -271,11 +279,11 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-        sizes, ctx.project_again, offsets, active, cleared, ctx.key, ctx.keep, projected, *rest = arguments
-        ctx.sizes = sizes
+        sizes, ctx.project_again, offsets, active, cleared, ctx.key, ctx.keep, inputs, *rest = arguments
+        ctx.sizes, ctx.to_inputs = sizes, ctx.needs_input_grad[7]
         states, fresh, parameters = _parts(rest, sizes)
-        results = forward(projected, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep)
-        _save(ctx, results, projected, rest, (offsets, active, cleared))
+        results = forward(inputs, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep)
+        _save(ctx, results, inputs, rest, (offsets, active, cleared))
         ctx.mark_non_differentiable(*results[1 + sizes[0] :])
         return tuple(results)
 
@@ -286,18 +294,18 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    projected, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep = inputs
-    ctx.sizes = (len(states), len(fresh))
-    _save(ctx, output, projected, [*states, *fresh, *parameters], (offsets, active, cleared))
+    given, states, fresh, parameters, offsets, active, cleared, ctx.key, ctx.keep = inputs
+    ctx.sizes, ctx.to_inputs, ctx.project_again = (len(states), len(fresh)), ctx.needs_input_grad[0], None
+    _save(ctx, output, given, [*states, *fresh, *parameters], (offsets, active, cleared))
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
     return *_gradients(ctx, grads), None, None, None, None, None
 
 
-def _save(ctx: Any, results: list[Tensor], projected: Tensor, rest: Sequence[Tensor], timing: Any) -> None:
+def _save(ctx: Any, results: list[Tensor], inputs: Tensor, rest: Sequence[Tensor], timing: Any) -> None:
     outputs, saved, kept = results[0], results[-1], results[1 + ctx.sizes[0] : -1]
-    again = projected if ctx.keep == "states" else None
+    again = inputs if "input" in compiled_by_key(ctx.key).needed(ctx.keep) else None
     ctx.save_for_backward(outputs, saved, again, *timing, *kept, *rest)
 
 
@@ -310,28 +318,32 @@ def _parts(
 
 
 def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    """Of the projected inputs, the states, the fresh states, the parameters."""
+    """Of the inputs, the states, the fresh states, the parameters."""
     fields, resets = ctx.sizes
-    outputs, saved, projected, offsets, active, cleared, *rest = ctx.saved_tensors
+    outputs, saved, inputs, offsets, active, cleared, *rest = ctx.saved_tensors
     kept, given = rest[:fields], _parts(rest[fields:], ctx.sizes)
     cell = compiled_by_key(ctx.key)
     pull = grads[0] if grads[0] is not None else torch.zeros_like(outputs)
     pulls = [g if g is not None else torch.zeros_like(s) for g, s in zip(grads[1 : 1 + fields], given[0], strict=True)]
     run_back = run_backward_operator if _watched() else backward
-    found = run_back(pull, pulls, outputs, kept, saved, projected, *given, offsets, active, cleared, ctx.key)
+    timing, how = (offsets, active, cleared), (ctx.key, ctx.keep, ctx.to_inputs)
+    found = run_back(pull, pulls, outputs, kept, saved, inputs, *given, *timing, *how)
     trained: list[Tensor | None] = [None] * len(given[2])
     for position, gradient in zip(cell.recording.trained, found[1 + fields + resets :], strict=True):
         trained[position] = gradient
-    return found[0], found[1 : 1 + fields], found[1 + fields : 1 + fields + resets], trained
+    of_inputs = found[0] if ctx.to_inputs else None
+    return of_inputs, found[1 : 1 + fields], found[1 + fields : 1 + fields + resets], trained
 
 
 def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """The same with a graph of their own (``create_graph=True``), by the reference."""
     fields, resets = ctx.sizes
-    _, _, _, *timing = ctx.saved_tensors[:6]
+    _, _, inputs, *timing = ctx.saved_tensors[:6]
     rest = ctx.saved_tensors[6 + fields :]
-    # Views, so that a parameter on which the projected inputs depend too is not given that part of its gradient twice
-    leaves = [tensor.view_as(tensor) for tensor in (ctx.project_again(), *rest)]
+    if ctx.project_again is not None:
+        inputs = ctx.project_again()
+    # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
+    leaves = [tensor.view_as(tensor) for tensor in (inputs, *rest)]
     results = replay(compiled_by_key(ctx.key), leaves[0], *_parts(leaves[1:], ctx.sizes), tuple(timing))
     pulled = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]

@@ -74,7 +74,7 @@ def run_program(program: Program, sources: dict[str, Tensor]) -> dict[str, Tenso
 
 def replay(
     cell: Compiled,
-    projected: Tensor,
+    inputs: Tensor,
     states: Sequence[Tensor],
     fresh: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -97,11 +97,11 @@ def replay(
         if cleared is not None:
             anew = cleared[begin : begin + rows].bool().unsqueeze(1)
             held = [torch.where(anew, f[:rows], part) for f, part in zip(fresh, held, strict=True)]
-        sources = {"projected": projected[begin : begin + rows], **derived}
+        sources = {"input": inputs[begin : begin + rows], **derived}
         sources |= {f"state.{field}": part for field, part in zip(cell.fields, held, strict=True)}
         results = run_program(program, {name: value for name, value in sources.items() if name in needed})
         outputs.append((begin, results["output"]))
         held = [results[f"state.{field}"] for field in cell.fields]
     last = [torch.cat([part, *reversed(parts)]) for part, parts in zip(held, ended, strict=True)]
     ordered = [output for _, output in sorted(outputs, key=lambda item: item[0])]
-    return [torch.cat(ordered) if ordered else projected.new_zeros(0, cell.output_width), *last]
+    return [torch.cat(ordered) if ordered else inputs.new_zeros(0, cell.output_width), *last]

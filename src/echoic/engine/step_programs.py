@@ -17,12 +17,12 @@ CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "
 class StepPrograms(NamedTuple):
     """What runs a cell.
 
-    inference: ``output`` and ``state.*`` from ``projected`` and ``state.*``.
+    inference: ``output`` and ``state.*`` from ``input`` and ``state.*``.
     forward: the same and ``saved.*``.
-    backward: ``grad.projected``, ``grad.state.*`` and the operands of the deferred sums, from ``grad.*``, ``state.*``
-        (before the step), ``new.*`` (after it) and ``saved.*``.
-    recompute: the same from ``projected``, ``state.*`` and ``grad.*``.
-    operands: result names of the deferred sums' operands; ``state.*`` stands for itself, being kept anyway.
+    backward: ``grad.input``, ``grad.state.*`` and the operands of the deferred sums, from ``grad.*``, ``input``,
+        ``state.*`` (before the step), ``new.*`` (after it) and ``saved.*``.
+    recompute: the same from ``input``, ``state.*`` and ``grad.*``.
+    operands: result names of the deferred sums' operands; ``input`` and ``state.*`` stand for themselves, being kept.
     """
 
     inference: Program
@@ -39,12 +39,13 @@ def step_programs(recording: Recording) -> StepPrograms:
     results = dict(recording.backward)
     operands: list[tuple[str, ...]] = []
     names = {value: name for name, value in results.items()}
+    kept_anyway = {"input", *(f"state.{field}" for field in recording.fields)}
     for deferred in recording.deferred:
         values = (deferred.left, deferred.right) if isinstance(deferred, Outer) else (deferred.value,)
         for value in values:
             if value not in names:
-                names[value] = value if value in {f"state.{f}" for f in recording.fields} else f"deferred.{len(names)}"
-            if not names[value].startswith("state."):
+                names[value] = value if value in kept_anyway else f"deferred.{len(names)}"
+            if names[value] not in kept_anyway:
                 results[names[value]] = value
         operands.append(tuple(names[value] for value in values))
     saved = _chosen(recording, list(results.values()))
@@ -99,7 +100,7 @@ def _chosen(recording: Recording, results: list[str]) -> list[str]:
         if operation.name in after:
             needed += [o for o in operation.operands if isinstance(o, str) and o not in after]
     needed += [value for value in results if value not in after]
-    free = {f"state.{f}" for f in recording.fields} | set(_new_states(recording).values())
+    free = {"input", *(f"state.{f}" for f in recording.fields)} | set(_new_states(recording).values())
     free |= {s.name for s in builder.sources if s.kind != "row"}
     saved: dict[str, None] = {}
 

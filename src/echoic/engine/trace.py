@@ -40,7 +40,7 @@ _ACTIVATIONS = [
 class Recording(NamedTuple):
     """One step as recorded.
 
-    builder: all operations, of both directions; its row sources are ``projected``, ``state.*``, ``grad.output`` and
+    builder: all operations, of both directions; its row sources are ``input``, ``state.*``, ``grad.output`` and
         ``grad.state.*``.
     fields: the names of the state's fields.
     parameters: names of the parameters, then buffers, that the step uses: what prologue and epilogue take.
@@ -49,6 +49,7 @@ class Recording(NamedTuple):
     epilogue: parameters and deferred sums to the gradients of the parameters.
     forward, backward: result name to value.
     deferred: the sums that the epilogue takes.
+    apart: why the projection of the inputs is no part of it, or None: then ``input`` is what ``project`` makes of them.
     """
 
     builder: Builder
@@ -61,6 +62,7 @@ class Recording(NamedTuple):
     backward: dict[str, str]
     deferred: tuple[Outer | ColumnSum, ...]
     trained: tuple[int, ...]
+    apart: str | None = None
 
 
 class StepRecording(NamedTuple):
@@ -107,43 +109,52 @@ def record_step(cell: Cell) -> StepRecording:
 
 
 def record(cell: Cell) -> Recording:
-    """Record one step of a cell and its vector-Jacobian product.
+    """Record one step of a cell and its vector-Jacobian product, from its input or else from the projected one.
 
     Raises:
-        TraceRefusal: the step needs what a program has not: an operation, data-dependent control flow, randomness.
+        TraceRefusal: the update needs what a program has not: an operation, data-dependent control flow, randomness.
     """
+    try:
+        return _record(cell, projecting=True)
+    except TraceRefusal as refusal:
+        return _record(cell, projecting=False)._replace(apart=str(refusal))
+
+
+def _record(cell: Cell, projecting: bool) -> Recording:
     plain = _without_numbers(cell)
     trainable = dict(plain.named_parameters())
     tensors = {**trainable, **dict(plain.named_buffers())}
     start = plain.initial_state(1)
-    with torch.no_grad():
-        projected = plain.project(torch.empty(ROWS, cell.input_size, device="meta"))
+    given = torch.empty(ROWS, cell.input_size, device="meta")
+    if not projecting:
+        with torch.no_grad():
+            given = plain.project(given)
     state = [torch.empty(ROWS, part.shape[1], device="meta") for part in start]
 
-    def step(projected: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         with _reparametrize_module(plain, tensors), Lines(plain):
-            output, new = plain.update(projected, type(start)(*state))
+            output, new = plain.update(plain.project(x) if projecting else x, type(start)(*state))
         return output, tuple(new)
 
     def step_and_pullback(
-        projected: Tensor, state: list[Tensor], tensors: dict[str, Tensor], pull: Tensor, pulls: list[Tensor]
+        x: Tensor, state: list[Tensor], tensors: dict[str, Tensor], pull: Tensor, pulls: list[Tensor]
     ) -> Any:
-        def differentiable(projected: Tensor, state: list[Tensor], weights: dict[str, Tensor]) -> Any:
-            return step(projected, state, {**tensors, **weights})
+        def differentiable(x: Tensor, state: list[Tensor], weights: dict[str, Tensor]) -> Any:
+            return step(x, state, {**tensors, **weights})
 
         weights = {name: tensors[name] for name in trainable}
-        (output, new), pullback, *_ = torch.func.vjp(differentiable, projected, state, weights)
+        (output, new), pullback, *_ = torch.func.vjp(differentiable, x, state, weights)
         grads = pullback((pull, tuple(pulls)))
         return output, new, grads
 
     pull = torch.empty(ROWS, cell.output_size, device="meta")
     pulls = [torch.empty_like(part) for part in state]
-    graph = _recorded(step_and_pullback, (projected.detach(), state, tensors, pull, pulls), cell)
+    graph = _recorded(step_and_pullback, (given.detach(), state, tensors, pull, pulls), cell)
     fields = [f"state.{field}" for field in type(start)._fields]
     sorter = Sorter(graph, cell, tuple(tensors))
-    results = sorter.place(["projected", *fields], ["grad.output", *(f"grad.{field}" for field in fields)])
+    results = sorter.place(["input", *fields], ["grad.output", *(f"grad.{field}" for field in fields)])
     forward_names = ["output", *fields]
-    backward_names = ["grad.projected", *(f"grad.{field}" for field in fields)]
+    backward_names = ["grad.input", *(f"grad.{field}" for field in fields)]
     count = len(forward_names)
     forward = {n: sorter.result(v) for n, v in zip(forward_names, results, strict=False)}
     backward = {n: sorter.result(v) for n, v in zip(backward_names, results[count:], strict=False)}

@@ -23,7 +23,7 @@ def encode(plan: Plan, program: Program, opcode: Callable[[str], int]) -> list[i
 
 def _stage(stage: Stage, opcode: Callable[[str], int]) -> list[int]:
     if isinstance(stage, Pointwise):
-        code = [1, stage.width, len(stage.micros)]
+        code = [1, stage.phase, stage.width, len(stage.micros)]
         for micro in stage.micros:
             operands = [_where(o) for o in micro.operands]
             operands += [_NOWHERE] * (3 - len(operands))
@@ -32,9 +32,9 @@ def _stage(stage: Stage, opcode: Callable[[str], int]) -> list[int]:
     if isinstance(stage, Matmul):
         added = _NOWHERE if stage.added is None else _where(stage.added)
         bias = -1 if stage.bias is None else stage.bias
-        return [2, stage.matrix, *_where(stage.source), *_where(stage.target), *added, bias]
+        return [2, stage.phase, stage.matrix, *_where(stage.source), *_where(stage.target), *added, bias]
     assert isinstance(stage, Reduce)
-    return [3, stage.width, int(stage.kind == "max"), *_where(stage.source), *_where(stage.target)]
+    return [3, stage.phase, stage.width, int(stage.kind == "max"), *_where(stage.source), *_where(stage.target)]
 
 
 def _where(where: Where) -> tuple[int, int, int]:

@@ -7,11 +7,14 @@ done: they are places.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from echoic.program.fusion import fused, use_counts
+from echoic.program.fusion import fused
 from echoic.program.operations import POINTWISE, REDUCTIONS
+from echoic.program.phases import Phase, phases
+from echoic.program.products import Product, absorbed_sums
 from echoic.program.program import Operand, Operation, Program
 
 
@@ -57,6 +60,7 @@ class Pointwise:
 
     width: int
     micros: tuple[Micro, ...]
+    phase: Phase = Phase.WITHIN
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Matmul:
     target: Place
     added: Place | None
     bias: int | None
+    phase: Phase = Phase.WITHIN
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Reduce:
     source: Place
     target: Place
     width: int
+    phase: Phase = Phase.WITHIN
 
 
 Stage = Pointwise | Matmul | Reduce
@@ -91,6 +97,7 @@ class Plan:
     outside: how many are given from outside.
     vectors, matrices: source names in the order of their indices.
     matrix_sizes: numbers in each matrix.
+    stages: those that can be done for many steps ahead, those of every step, those that can be done behind.
     """
 
     ports: list[int]
@@ -102,7 +109,13 @@ class Plan:
     stages: list[Stage] = field(default_factory=list)
 
 
-def make_plan(program: Program, ports: list[int], sources: dict[str, Place], results: dict[str, list[Place]]) -> Plan:
+def make_plan(
+    program: Program,
+    ports: list[int],
+    sources: dict[str, Place],
+    results: dict[str, list[Place]],
+    timeless: Collection[str] = (),
+) -> Plan:
     """Lay out a program.
 
     Args:
@@ -110,12 +123,13 @@ def make_plan(program: Program, ports: list[int], sources: dict[str, Place], res
         ports: widths of the memory given from outside.
         sources: where each row source is read.
         results: where each result is written; results of one value may share a place.
+        timeless: sources and results that lie in memory for all steps at once.
     """
     program = _with_vectors_as_rows(fused(program))
     vectors = [s.name for s in program.sources if s.kind == "vector"]
     sizes = [rows * columns for rows, columns in program.matrices.values()]
     plan = Plan(list(ports), len(ports), vectors, list(program.matrices), sizes)
-    return _Layout(program, plan, sources, results).plan
+    return _Layout(program, plan, sources, results, phases(program, timeless)).plan
 
 
 def _with_vectors_as_rows(program: Program) -> Program:
@@ -134,13 +148,18 @@ def _with_vectors_as_rows(program: Program) -> Program:
 
 class _Layout:
     def __init__(
-        self, program: Program, plan: Plan, sources: dict[str, Place], results: dict[str, list[Place]]
+        self,
+        program: Program,
+        plan: Plan,
+        sources: dict[str, Place],
+        results: dict[str, list[Place]],
+        phase: dict[str, Phase],
     ) -> None:
-        self.program, self.plan, self.widths = program, plan, program.widths
+        self.program, self.plan, self.widths, self.phase = program, plan, program.widths, phase
         self.made = {operation.name: operation for operation in program.operations}
         self.homes: dict[str, Place] = dict(sources)
         self.copies: list[tuple[Operand, Place, int, str]] = []  # what is written, where, width, name of the copy
-        self.products = _absorbed_sums(program)
+        self.products = absorbed_sums(program, phase)
         self._place_results(results)
         self._place_concatenations()
         self._stages()
@@ -202,16 +221,21 @@ class _Layout:
             work[operation.name] = operation
         for value, _, width, name in self.copies:
             work[name] = Operation(name, "copy", (value,), (width,))
+            behind = self.phase.get(self._root(value)[0]) == Phase.BEHIND if isinstance(value, str) else False
+            self.phase[name] = Phase.BEHIND if behind else Phase.WITHIN
         waits = {name: self._needs(operation) for name, operation in work.items()}
         done: set[str] = set()
         stages: list[list[Operation]] = []
-        while len(done) < len(work):
-            ready = [n for n in work if n not in done and waits[n] <= done]
-            group = max((self._group(w, work, waits, done) for w in self._widths_of(ready, work)), key=len, default=[])
-            if not group:
-                group = [next((n for n in ready if work[n].kind in REDUCTIONS), ready[0])]
-            stages.append([work[n] for n in group])
-            done.update(group)
+        for phase in Phase:
+            now = {name: operation for name, operation in work.items() if self.phase[name] == phase}
+            while not done.issuperset(now):
+                ready = [n for n in now if n not in done and waits[n] <= done]
+                groups = (self._group(w, now, waits, done) for w in self._widths_of(ready, now))
+                group = max(groups, key=len, default=[])
+                if not group:
+                    group = [next((n for n in ready if now[n].kind in REDUCTIONS), ready[0])]
+                stages.append([now[n] for n in group])
+                done.update(group)
         self._emit(stages)
 
     def _width(self, operation: Operation) -> int:
@@ -282,16 +306,15 @@ class _Layout:
         copy_places = {name: place for _, place, _, name in self.copies}
         self.homes.update(copy_places)
         for stage in stages:
-            first = stage[0]
+            first, phase = stage[0], self.phase[stage[0].name]
             if self._pointwise(first):
                 self.plan.stages.append(self._pointwise_stage(stage))
             elif first.name in self.products.by_result:
                 self.plan.stages.append(self._matmul_stage(self.products.by_result[first.name]))
             else:
                 value = str(first.operands[0])
-                self.plan.stages.append(
-                    Reduce(first.kind, self._home(value), self._home(first.name), self.widths[value])
-                )
+                place, target = self._home(value), self._home(first.name)
+                self.plan.stages.append(Reduce(first.kind, place, target, self.widths[value], phase))
 
     def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
         last = {o: i for i, operation in enumerate(stage) for o in operation.operands if isinstance(o, str)}
@@ -314,7 +337,7 @@ class _Layout:
                 if operation.name not in last:
                     free.append(target.index)
             micros.append(Micro(operation.kind, target, operands))
-        return Pointwise(self._width(stage[0]), tuple(micros))
+        return Pointwise(self._width(stage[0]), tuple(micros), self.phase[stage[0].name])
 
     def _where(self, operand: Operand, registers: dict[str, Register]) -> Where:
         if isinstance(operand, float | int):
@@ -330,58 +353,9 @@ class _Layout:
             return Vector(self.plan.vectors.index(operand))
         return self._home(operand)
 
-    def _matmul_stage(self, product: _Product) -> Matmul:
+    def _matmul_stage(self, product: Product) -> Matmul:
         bias = None if product.bias is None else self.plan.vectors.index(product.bias)
         added = None if product.added is None else self._home(product.added)
         matrix = self.plan.matrices.index(product.matrix)
-        return Matmul(matrix, self._home(product.source), self._home(product.result), added, bias)
-
-
-class _Product(NamedTuple):
-    """A matmul with the sums that follow it."""
-
-    result: str
-    source: str
-    matrix: str
-    added: str | None = None
-    bias: str | None = None
-
-    @property
-    def operands(self) -> tuple[str, ...]:
-        return (self.source, self.added) if self.added is not None else (self.source,)
-
-
-@dataclass
-class _Products:
-    """All matmuls by the value that comes out, and the values inside that are never seen."""
-
-    by_result: dict[str, _Product] = field(default_factory=dict)
-    inside: set[str] = field(default_factory=set)
-
-
-def _absorbed_sums(program: Program) -> _Products:
-    """Let each matmul add what is only added to it afterwards: a vector and a row value, one of each."""
-    uses, products = use_counts(program), _Products()
-    depends: dict[str, set[str]] = {}
-    for operation in program.operations:
-        names = {o for o in operation.operands if isinstance(o, str)}
-        depends[operation.name] = names.union(*(depends.get(n, set()) for n in names))
-        if operation.kind == "matmul":
-            products.by_result[operation.name] = _Product(operation.name, *map(str, operation.operands))
-        elif operation.kind == "add":
-            for position in (0, 1):
-                inner, other = operation.operands[position], operation.operands[1 - position]
-                product = products.by_result.get(inner) if isinstance(inner, str) else None
-                if product is None or not isinstance(other, str) or uses[product.result] != 1:
-                    continue
-                if other in program.vectors and product.bias is None:
-                    grown = product._replace(result=operation.name, bias=other)
-                elif other not in program.vectors and product.added is None and inner not in depends.get(other, set()):
-                    grown = product._replace(result=operation.name, added=other)
-                else:
-                    continue
-                del products.by_result[product.result]
-                products.inside.add(product.result)
-                products.by_result[operation.name] = grown
-                break
-    return products
+        source, target = self._home(product.source), self._home(product.result)
+        return Matmul(matrix, source, target, added, bias, self.phase[product.result])

@@ -1,0 +1,86 @@
+// Which steps are done at once ahead of the recurrence and behind it, and where their rows lie.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "engine.h"
+#include "plan.h"
+
+namespace echoic {
+
+// The rows of a thread: of the ranks first, first + every, first + 2 every ...
+struct Ranks {
+    int64_t first = 0, every = 1;
+    int64_t among(int64_t ranks) const { return ranks <= first ? 0 : (ranks - first + every - 1) / every; }
+};
+
+// The steps [low, high), of which a thread has so many rows together.
+struct Chunk {
+    int64_t low = 0, high = 0, rows = 0;
+    int64_t begin = 0;                // even chunks: the first of their rows in packed arrays
+    std::vector<int64_t> positions;   // of each step's rows among the chunk's
+};
+
+class Chunks {
+   public:
+    Chunks(const Plan& plan, const echoic_run& run, Ranks ranks, size_t number_bytes)
+        : run_(run), ranks_(ranks), even_(run.steps > 0 && lies_evenly()) {
+        steps_ = run.steps;
+        const int64_t most = run.steps > 0 ? ranks.among(run.active[0]) : 0;
+        int64_t width = 0;
+        for (size_t port : plan.wide) width += plan.ports[port];
+        needed_ = plan.phase(Phase::within).first > 0 || plan.phase(Phase::within).last < plan.stages.size();
+        if (!needed_ || most == 0) return;
+        const int64_t fitting = kBytes / std::max(int64_t(1), most * width * int64_t(number_bytes));
+        steps_ = std::clamp(std::max(fitting, (kRows + most - 1) / most), int64_t(1), run.steps);
+        room_ = steps_ * most;
+        chunk_.positions.resize(size_t(steps_));
+    }
+
+    bool needed() const { return needed_; }
+    bool even() const { return even_; }   // the rows of a chunk follow each other in packed arrays, a fixed distance apart
+    int64_t steps() const { return steps_; }
+    int64_t room() const { return room_; }  // rows of the largest chunk
+
+    // The chunk that comes after so many steps of the run.
+    const Chunk& after(int64_t done) {
+        const int64_t count = std::min(steps_, run_.steps - done);
+        chunk_.low = run_.backward ? run_.steps - done - count : done;
+        chunk_.high = chunk_.low + count;
+        if (!needed_) return chunk_;
+        chunk_.begin = std::min(run_.offsets[chunk_.low], run_.offsets[chunk_.high - 1]);
+        chunk_.rows = 0;
+        for (int64_t s = chunk_.low; s < chunk_.high; ++s) {
+            chunk_.positions[size_t(s - chunk_.low)] =
+                even_ ? (run_.offsets[s] - chunk_.begin) / ranks_.every : chunk_.rows;
+            chunk_.rows += ranks_.among(run_.active[s]);
+        }
+        return chunk_;
+    }
+
+   private:
+    static constexpr int64_t kBytes = 128 << 10;  // of scratch: a part of the second cache
+    static constexpr int64_t kRows = 48;          // for which weights are worth reading
+
+    bool lies_evenly() const {
+        const int64_t all = run_.active[0];
+        bool ascending = true, descending = all % ranks_.every == 0;
+        for (int64_t s = 0; s < run_.steps; ++s) {
+            const bool full = run_.active[s] == all;
+            if (ranks_.every > 1 && (!full || all % ranks_.every != 0)) return false;
+            if (s == 0) continue;
+            ascending = ascending && run_.offsets[s] == run_.offsets[s - 1] + run_.active[s - 1];
+            descending = descending && full && run_.offsets[s] == run_.offsets[s - 1] - all;
+        }
+        return ascending || descending;
+    }
+
+    const echoic_run& run_;
+    const Ranks ranks_;
+    const bool even_;
+    bool needed_ = false;
+    int64_t steps_ = 0, room_ = 0;
+    Chunk chunk_;
+};
+
+}  // namespace echoic

@@ -1,0 +1,156 @@
+// The stages of a plan on rows that lie wherever views say: the whole of them, or one thread's share of the columns.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "../isa/kernels.h"
+#include "engine.h"
+#include "plan.h"
+
+namespace echoic {
+
+// Rows: row i at base + i * stride.
+template <class T>
+struct View {
+    T* base = nullptr;
+    int64_t stride = 0;
+};
+
+template <class T>
+class Stages {
+   public:
+    Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed)
+        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), views_(plan.ports.size()) {
+        size_t reaches = 0;
+        for (const Stage& stage : plan_.stages) reaches = std::max(reaches, size_t(stage.count) * 4);
+        reaches_.reserve(reaches);  // nothing is allocated in a step
+    }
+
+    // Numbers of a thread's own: tiles and constants.
+    static int64_t own_numbers(const Plan& plan) { return (plan.tiles + int64_t(plan.constants.size())) * kTile; }
+    void lay_out(T* own) {
+        tiles_ = own;
+        constants_ = own + plan_.tiles * kTile;
+        for (size_t c = 0; c < plan_.constants.size(); ++c)
+            std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
+    }
+
+    View<T>& view(size_t port) { return views_[port]; }
+    void share(int64_t part, int64_t parts) { part_ = part, parts_ = parts; }
+
+    void run(const Stage& stage, int64_t rows) {
+        if (stage.kind == Stage::pointwise)
+            pointwise(stage, rows);
+        else if (stage.kind == Stage::matmul)
+            matmul(stage, rows);
+        else
+            reduce(stage, rows);
+    }
+
+   private:
+    // of a whole, in pieces of a size, this thread's: [begin, end)
+    struct Range {
+        int64_t begin, end;
+    };
+    Range share_of(int64_t whole, int64_t piece) const {
+        const int64_t pieces = (whole + piece - 1) / piece;
+        return {std::min(whole, pieces * part_ / parts_ * piece), std::min(whole, pieces * (part_ + 1) / parts_ * piece)};
+    }
+
+    View<T> place(const Operand& operand) const {
+        View<T> view = views_[size_t(operand.index)];
+        view.base += operand.offset;
+        return view;
+    }
+
+    void matmul(const Stage& stage, int64_t rows) {
+        const size_t matrix = size_t(stage.matrix);
+        const View<T> source = place(stage.source), target = place(stage.target);
+        const View<T> added = stage.added.space == Space::none ? View<T>{} : place(stage.added);
+        Product<T> product{};
+        product.source = source.base;
+        product.source_stride = source.stride;
+        product.packed = static_cast<const T*>(packed_[matrix]);
+        product.target = target.base;
+        product.target_stride = target.stride;
+        product.added = added.base;
+        product.added_stride = added.stride;
+        product.bias = stage.bias < 0 ? nullptr : static_cast<const T*>(run_.vectors[stage.bias]);
+        product.m = rows;
+        product.k = plan_.matrix_rows[matrix];
+        product.n = plan_.matrix_columns[matrix];
+        const Range columns = share_of(product.n, kernels_.panel);
+        product.first_panel = columns.begin / kernels_.panel;
+        product.last_panel = (columns.end + kernels_.panel - 1) / kernels_.panel;
+        kernels_.matmul(product);
+    }
+
+    void reduce(const Stage& stage, int64_t rows) {
+        const View<T> source = place(stage.source), target = place(stage.target);
+        const Range mine = share_of(rows, 1);
+        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + mine.begin * target.stride, target.stride,
+                                                      source.base + mine.begin * source.stride, source.stride,
+                                                      mine.end - mine.begin, stage.width);
+    }
+
+    // An operand of a pointwise stage before the tile is known.
+    struct Reach {
+        T* base;
+        int64_t stride, by_row, by_column;
+    };
+
+    Reach reach(const Operand& operand, int64_t tile_stride, bool one_column) const {
+        switch (operand.space) {
+            case Space::port: {
+                const View<T> view = place(operand);
+                return {view.base, view.stride, view.stride, one_column ? 0 : 1};
+            }
+            case Space::tile: return {tiles_ + operand.index * kTile, tile_stride, 0, 0};
+            case Space::vector:
+                return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
+                        one_column ? 0 : 1};
+            case Space::constant: return {constants_ + operand.index * kTile, 0, 0, 0};
+            default: return {nullptr, 0, 0, 0};
+        }
+    }
+
+    void pointwise(const Stage& stage, int64_t rows) {
+        const Range mine = share_of(stage.width, kMaxLanes);
+        const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
+        if (width == 0) return;
+        const int64_t columns = pieces == 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
+        const int64_t tile_stride = pieces == 1 && columns < kTile ? std::min((columns + 15) / 16 * 16, kTile) : kTile;
+        const int64_t tile_rows = std::max(int64_t(1), kTile / tile_stride);
+        reaches_.clear();
+        for (int64_t m = 0; m < stage.count; ++m) {
+            const Micro& micro = plan_.micros[size_t(stage.first + m)];
+            reaches_.push_back(reach(micro.target, tile_stride, false));
+            for (const Operand& operand : micro.operands)
+                reaches_.push_back(reach(operand, tile_stride, micro.op == op_broadcast));
+        }
+        for (int64_t row = 0; row < rows; row += tile_rows) {
+            const int64_t high = std::min(tile_rows, rows - row);
+            for (int64_t column = mine.begin; column < mine.end; column += columns) {
+                const int64_t wide = std::min(columns, mine.end - column);
+                const Reach* r = reaches_.data();
+                for (int64_t m = 0; m < stage.count; ++m, r += 4) {
+                    auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
+                    kernels_.pointwise[plan_.micros[size_t(stage.first + m)].op](
+                        at(r[0]), r[0].stride, at(r[1]), r[1].stride, at(r[2]), r[2].stride, at(r[3]), r[3].stride, high,
+                        wide);
+                }
+            }
+        }
+    }
+
+    const Plan& plan_;
+    const echoic_run& run_;
+    const Kernels<T>& kernels_;
+    const void* const* packed_;
+    int64_t part_ = 0, parts_ = 1;  // of the columns
+    T *tiles_ = nullptr, *constants_ = nullptr;
+    std::vector<View<T>> views_;
+    std::vector<Reach> reaches_;
+};
+
+}  // namespace echoic
