@@ -59,6 +59,17 @@ typedef struct {
     const void* packed;
 } echoic_matrix;
 
+/* After a backward run: sums over all rows of packed arrays. */
+typedef struct {
+    const void* left;    /* [rows, left_width] */
+    int64_t left_width;
+    const void* right;   /* [rows, right_width]; NULL: state `state` before the row's step */
+    int64_t right_width;
+    int32_t state;
+    void* outer;         /* [left_width, right_width] sum of the outer products; or NULL */
+    void* columns;       /* [left_width] sum of the left rows; or NULL */
+} echoic_sum;
+
 typedef struct {
     int64_t steps, batch, rows;
     const int64_t* offsets;  /* [steps] */
@@ -71,6 +82,7 @@ typedef struct {
     echoic_gradient* gradients; size_t gradient_count;
     const void** vectors;    size_t vector_count;
     echoic_matrix* matrices; size_t matrix_count;
+    echoic_sum* sums;        size_t sum_count;
 } echoic_run;
 
 int echoic_opcode(const char* name);

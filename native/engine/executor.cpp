@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "dispatch.h"
+#include "sums.h"
 #include "team.h"
 #include "worker.h"
 
@@ -61,6 +62,18 @@ void check(const Plan& plan, const echoic_run& run) {
     for (Phase phase : {Phase::ahead, Phase::behind})
         for (size_t p : plan.phase(phase).touched)
             require(run.ports[p].role == ECHOIC_PACKED, "a stage outside the recurrence touches a state");
+    require(run.sum_count == 0 || run.backward, "sums belong to a backward run");
+    for (size_t s = 0; s < run.sum_count; ++s) {
+        const echoic_sum& sum = run.sums[s];
+        require(sum.left_width >= 1 && (sum.left != nullptr || run.rows == 0), "a sum has no memory");
+        if (sum.outer == nullptr || sum.right != nullptr) {
+            require(sum.outer == nullptr || sum.right_width >= 1, "a sum has no memory");
+            continue;
+        }
+        require(sum.state >= 0 && size_t(sum.state) < run.state_count, "a sum names a state that is not there");
+        require(run.states[sum.state].width == sum.right_width, "a sum is wider or narrower than its state");
+        require(run.states[sum.state].kept != nullptr, "a sum needs a state that was not kept");
+    }
     for (size_t v = 0; v < run.vector_count; ++v) require(run.vectors[v] != nullptr, "a vector has no memory");
     for (size_t m = 0; m < run.matrix_count; ++m)
         require(run.matrices[m].data != nullptr || run.matrices[m].packed != nullptr, "a matrix has no memory");
@@ -101,6 +114,11 @@ struct Shared {
                 table.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
                            from.column_stride, k, end - begin, room[m] + begin * k);
         }
+    }
+
+    void sum(int part) {
+        static thread_local Arena arena;
+        Sums<T>(run, table, arena).work(part, run.threads);
     }
 
     void work(int part) {
@@ -157,6 +175,8 @@ void execute_as(const Plan& plan, const echoic_run& run) {
     auto work = [](void* context, int part) { static_cast<Shared<T>*>(context)->work(part); };
     run_together(shared.parts, work, &shared);
     if (meeting.broken()) apart = kCallsApart;
+    auto sum = [](void* context, int part) { static_cast<Shared<T>*>(context)->sum(part); };
+    if (run.sum_count > 0) run_together(run.threads, sum, &shared);
 }
 
 template <class T>

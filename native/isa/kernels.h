@@ -53,6 +53,8 @@ struct Kernels {
     Pointwise<T> pointwise[op_count];
     Reduction<T> sum, max;
     void (*matmul)(const Product<T>&);
+    // The same for m <= kBlock, from a source [K, kBlock] that holds the transposed one.
+    void (*matmul_transposed)(const Product<T>&);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
     void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
 };

@@ -23,12 +23,13 @@ constexpr int panels_at_once(int rows) {
     return panels;
 }
 
-template <class T, int kRows, int kPanels>
+// kAcross: the source is transposed, kBlock numbers for every k.
+template <class T, int kRows, int kPanels, bool kAcross>
 void block(const Product<T>& p, int64_t row, int64_t panel) {
     constexpr int lanes = kLanes<T>;
     constexpr int64_t width = kPanel<T>;
     Vec<T> sums[kRows][kPanels * 2] = {};
-    const T* x = p.source + row * p.source_stride;
+    const T* x = p.source + (kAcross ? row : row * p.source_stride);
     const T* w = p.packed + panel * p.k * width;
     const int64_t next_panel = p.k * width;
     for (int64_t k = 0; k < p.k; ++k) {
@@ -40,7 +41,7 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
         }
 #pragma GCC unroll 8
         for (int i = 0; i < kRows; ++i) {
-            const Vec<T> value = same(x[i * p.source_stride + k]);
+            const Vec<T> value = same(kAcross ? x[k * kBlock + i] : x[i * p.source_stride + k]);
 #pragma GCC unroll 16
             for (int j = 0; j < 2 * kPanels; ++j) sums[i][j] += value * weights[j];
         }
@@ -66,17 +67,17 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     }
 }
 
-template <class T, int kRows, int kPanels>
+template <class T, int kRows, int kPanels, bool kAcross>
 int64_t panels(const Product<T>& p, int64_t row, int64_t panel) {
-    for (; panel + kPanels <= p.last_panel; panel += kPanels) block<T, kRows, kPanels>(p, row, panel);
-    if constexpr (kPanels > 1) panel = panels<T, kRows, kPanels / 2>(p, row, panel);
+    for (; panel + kPanels <= p.last_panel; panel += kPanels) block<T, kRows, kPanels, kAcross>(p, row, panel);
+    if constexpr (kPanels > 1) panel = panels<T, kRows, kPanels / 2, kAcross>(p, row, panel);
     return panel;
 }
 
 // All rows by the panels [first, last) of a group small enough to stay in the nearest cache.
-template <class T, int kRows>
+template <class T, int kRows, bool kAcross = false>
 void rows_by_panels(const Product<T>& p, int64_t row) {
-    panels<T, kRows, panels_at_once(kRows)>(p, row, p.first_panel);
+    panels<T, kRows, panels_at_once(kRows), kAcross>(p, row, p.first_panel);
 }
 
 template <class T>
@@ -95,6 +96,15 @@ void matmul(const Product<T>& whole) {
             run[end - begin](p, begin);
         }
     }
+}
+
+template <class T>
+void matmul_transposed(const Product<T>& p) {
+    using Run = void (*)(const Product<T>&, int64_t);
+    static constexpr Run run[kBlock + 1] = {
+        nullptr, rows_by_panels<T, 1, true>, rows_by_panels<T, 2, true>, rows_by_panels<T, 3, true>,
+        rows_by_panels<T, 4, true>, rows_by_panels<T, 5, true>, rows_by_panels<T, 6, true>};
+    run[p.m](p, 0);
 }
 
 template <class T>

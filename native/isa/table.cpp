@@ -22,6 +22,7 @@ constexpr Kernels<T> make_table() {
     table.sum = reduce_sum<T>;
     table.max = reduce_max<T>;
     table.matmul = matmul<T>;
+    table.matmul_transposed = matmul_transposed<T>;
     table.pack = pack<T>;
     return table;
 }

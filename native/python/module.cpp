@@ -17,6 +17,7 @@ using Address = uintptr_t;
 using Port = std::tuple<int32_t, int32_t, Address, int64_t>;
 using State = std::tuple<int64_t, Address, Address, Address, int64_t, Address>;
 using Gradient = std::tuple<int64_t, Address, Address, Address>;
+using Sum = std::tuple<Address, int64_t, Address, int64_t, int32_t, Address, Address>;
 using Matrix = std::tuple<Address, int64_t, int64_t, Address>;
 
 template <class T = void>
@@ -38,7 +39,7 @@ class Plan {
     void execute(std::tuple<int64_t, int64_t, int64_t> sizes, std::tuple<Address, Address, Address> steps, bool backward,
                  int threads, const std::vector<Port>& ports, const std::vector<State>& states,
                  const std::vector<Gradient>& gradients, const std::vector<Address>& vectors,
-                 const std::vector<Matrix>& matrices) const {
+                 const std::vector<Matrix>& matrices, const std::vector<Sum>& sums) const {
         std::vector<echoic_port> port_array;
         for (const auto& [role, index, data, stride] : ports) port_array.push_back({role, index, at(data), stride});
         std::vector<echoic_state> state_array;
@@ -52,6 +53,9 @@ class Plan {
         std::vector<echoic_matrix> matrix_array;
         for (const auto& [data, rows, columns, packed] : matrices)
             matrix_array.push_back({at(data), rows, columns, at(packed)});
+        std::vector<echoic_sum> sum_array;
+        for (const auto& [left, left_width, right, right_width, state, outer, columns] : sums)
+            sum_array.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
         echoic_run run{};
         std::tie(run.steps, run.batch, run.rows) = sizes;
         run.offsets = at<const int64_t>(std::get<0>(steps));
@@ -64,6 +68,7 @@ class Plan {
         run.gradients = gradient_array.data(), run.gradient_count = gradient_array.size();
         run.vectors = vector_array.data(), run.vector_count = vector_array.size();
         run.matrices = matrix_array.data(), run.matrix_count = matrix_array.size();
+        run.sums = sum_array.data(), run.sum_count = sum_array.size();
         char message[256] = "";
         int done;
         {
@@ -167,7 +172,8 @@ NB_MODULE(_native, m) {
         .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, bool>(), nb::arg("code"),
              nb::arg("constants"), nb::arg("float64"))
         .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
-             nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"))
+             nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"),
+             nb::arg("sums") = std::vector<Sum>{})
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")

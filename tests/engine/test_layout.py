@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from echoic.engine.call import Call
-from echoic.engine.layout import Layout, cleared_before, entering_index
+from echoic.engine.layout import Layout, cleared_before
 
 LENGTHS = [[5], [3, 3, 3], [4, 1, 5, 0, 2, 5], [0, 0, 1], [1] * 7, [0, 0]]
 
@@ -76,20 +76,6 @@ def test_unpacking_undoes_packing(lengths: list[int] | None, reverse: bool) -> N
     if lengths is not None:
         ranked = layout.ranked(torch.tensor(lengths).unsqueeze(1)).squeeze(1)
         assert ranked.tolist() == sorted(lengths, reverse=True)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("lengths", [None, *LENGTHS], ids=str)
-def test_entering_states_are_those_before_each_step(lengths: list[int] | None, reverse: bool) -> None:
-    given = call(lengths, reverse)
-    layout = Layout(given)
-    batch = given.inputs.shape[1]
-    index = entering_index(layout.offsets, layout.active, batch, layout.rows)
-    assert index.shape == (layout.rows,)
-    for step in range(layout.steps):
-        for rank in range(int(layout.active[step])):
-            before = rank if step == 0 else batch + int(layout.offsets[step - 1]) + rank
-            assert int(index[int(layout.offsets[step]) + rank]) == before
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from echoic.cells import Cell
+from echoic.engine.deferred import DeferredSum, plan_sums
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
 from echoic.engine.trace import Recording, record
@@ -82,6 +83,11 @@ class Compiled:
     def programs(self) -> StepPrograms:
         """Forward, inference, backward and recomputing programs."""
         return step_programs(self.recording)
+
+    @cached_property
+    def sums(self) -> tuple[DeferredSum, ...]:
+        """What is added up over all rows after a backward."""
+        return plan_sums(self.recording, self.programs)
 
     def needed(self, keep: str) -> set[str]:
         """The names of what the backward needs, if the forward keeps "gates" or "states" for it."""

@@ -1,65 +1,74 @@
-"""Sums over all rows and steps, one matmul each, from what the loop kept: the gradients of parameters."""
+"""Sums over all rows and steps of what the loop kept: the gradients of parameters, which the engine adds up at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from echoic.engine.compiled import Compiled
-from echoic.engine.layout import entering_index
+from echoic.engine.sorting import Outer
+from echoic.engine.step_programs import StepPrograms
+from echoic.engine.trace import Recording
 
 
-class Entering:
-    """The state before every row's step as one matrix [N, W], made where it is needed."""
+class DeferredSum(NamedTuple):
+    """What the engine adds up over the rows of an array in one go.
 
-    def __init__(
-        self, cell: Compiled, states: Sequence[Tensor], fresh: Sequence[Tensor], after: Sequence[Tensor], timing: Any
-    ) -> None:
-        self.cell, self.states, self.fresh, self.after, self.timing = cell, states, fresh, after, timing
-        self.made: dict[str, Tensor] = {}
+    left, right: names of the arrays; right is "" where only the columns of the left one are summed.
+    state: the field of the state that stands at the right, or -1.
+    outer, columns: which of the recording's deferred sums this is, with an array and of columns alone, or -1.
+    """
 
-    def matrix(self, name: str) -> Tensor:
-        """The state of a field, ``state.hidden``."""
-        if name not in self.made:
-            offsets, active, cleared = self.timing
-            i = self.cell.fields.index(name.removeprefix("state."))
-            batch, rows = self.states[i].shape[0], self.after[i].shape[0]
-            index = entering_index(offsets, active, batch, rows)
-            entering = torch.cat([self.states[i], self.after[i]]).index_select(0, index)
-            if cleared is not None:
-                ranks = torch.empty(rows, dtype=torch.int64)
-                positions = torch.arange(rows)
-                steps = torch.repeat_interleave(torch.arange(len(offsets)), active)
-                begins = torch.repeat_interleave(active.cumsum(0) - active, active)
-                ranks[offsets[steps] + positions - begins] = positions - begins
-                chosen = cleared.bool().unsqueeze(1)
-                entering = torch.where(chosen, self.fresh[i].index_select(0, ranks), entering)
-            self.made[name] = entering
-        return self.made[name]
-
-    def shifted(self, name: str) -> tuple[Tensor, Tensor, bool] | None:
-        """First state, states after every step, and whether time runs backwards, of a dense batch without resets:
-        then the matrix need not be made."""
-        offsets, active, cleared = self.timing
-        i = self.cell.fields.index(name.removeprefix("state."))
-        batch, rows = self.states[i].shape[0], self.after[i].shape[0]
-        if cleared is not None or rows == 0 or rows != batch * len(active):
-            return None
-        return self.states[i], self.after[i], len(offsets) > 1 and bool(offsets[0] > offsets[1])
+    left: str
+    left_width: int
+    right: str
+    right_width: int
+    state: int
+    outer: int
+    columns: int
 
 
-def outer(left: Tensor, right: str, arrays: dict[str, Tensor], entering: Entering) -> Tensor:
-    """The sum over all rows of the outer products of two values."""
-    if not right.startswith("state."):
-        return left.t() @ arrays[right]
-    shifted = entering.shifted(right)
-    if shifted is None:
-        return left.t() @ entering.matrix(right)
-    first, after, backwards = shifted
-    batch = first.shape[0]
-    later, begin = (left[:-batch], left[-batch:]) if backwards else (left[batch:], left[:batch])
-    before = after[batch:] if backwards else after[:-batch]
-    return torch.addmm(begin.t() @ first, later.t(), before)
+def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum, ...]:
+    """The deferred sums of a recording; that of an array's columns goes along with another of the same array."""
+    widths = recording.builder.widths
+    fields = [f"state.{field}" for field in recording.fields]
+    pairs = list(zip(recording.deferred, programs.operands, strict=True))
+    of_columns = {names[0]: i for i, (kind, names) in enumerate(pairs) if not isinstance(kind, Outer)}
+    alone = dict(of_columns)
+    found = []
+    for i, (kind, names) in enumerate(pairs):
+        if isinstance(kind, Outer):
+            left, right = names
+            state = fields.index(right) if right in fields else -1
+            sizes = widths[kind.left], widths[kind.right]
+            found.append(DeferredSum(left, sizes[0], right, sizes[1], state, i, alone.pop(left, -1)))
+    for left, i in alone.items():
+        found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))
+    return tuple(found)
+
+
+def memory_for_sums(
+    plan: tuple[DeferredSum, ...], count: int, arrays: dict[str, Tensor], rows: int
+) -> tuple[list[Tensor], list[tuple[int, ...]]]:
+    """Memory for every deferred sum, and how the engine is to fill it (``echoic_sum``).
+
+    Args:
+        plan: the sums; count: how many of the recording's they are.
+        arrays: their operands by name, [N, W], contiguous.
+        rows: N; of no rows the sums are zero.
+    """
+    like = arrays["grad.output"]
+    make = like.new_empty if rows else like.new_zeros
+    totals: list[Tensor] = [like] * count
+    sums = []
+    for left, left_width, right, right_width, state, outer, columns in plan:
+        of_outer = of_columns = 0
+        if outer >= 0:
+            totals[outer] = make(left_width, right_width)
+            of_outer = totals[outer].data_ptr()
+        if columns >= 0:
+            totals[columns] = make(left_width)
+            of_columns = totals[columns].data_ptr()
+        at_right = arrays[right].data_ptr() if right and state < 0 else 0
+        sums.append((arrays[left].data_ptr(), left_width, at_right, right_width, state, of_outer, of_columns))
+    return totals, sums

@@ -32,7 +32,7 @@ def execute(
     states: list[tuple[int, ...]],
     gradients: list[tuple[int, ...]],
     derived: Sequence[Tensor],
-    backward: bool = False,
+    sums: list[tuple[int, ...]] | None = None,
 ) -> None:
     """Run a kernel.
 
@@ -43,7 +43,7 @@ def execute(
         arrays: the packed arrays by name, [N, W] contiguous.
         states, gradients: as ``echoic_state`` and ``echoic_gradient`` of the engine have them.
         derived: what the prologue gave.
-        backward: from the last step to the first.
+        sums: as ``echoic_sum`` has them, of a run from the last step to the first; None for a run forward.
     """
     rows, batch = sizes
     if rows == 0:
@@ -59,13 +59,14 @@ def execute(
     kernel.native.execute(
         (active.shape[0], batch, rows),
         (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
-        backward,
+        sums is not None,
         max(1, min(torch.get_num_threads(), rows * kernel.work // _WORTH_A_THREAD)),
         ports,
         states,
         gradients,
         [vector.data_ptr() for vector in vectors],
         [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
+        sums or [],
     )
 
 

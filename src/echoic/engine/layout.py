@@ -128,13 +128,3 @@ def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]
 _dense_steps_kept = lru_cache(maxsize=64)(_dense_steps)
 
 
-def entering_index(offsets: Tensor, active: Tensor, batch: int, rows: int) -> Tensor:
-    """[N] where the state before each row's step stands among [first states (B); states after every step (N)]."""
-    index = torch.empty(rows, dtype=torch.int64)
-    if not len(offsets):
-        return index
-    steps = torch.repeat_interleave(torch.arange(len(offsets)), active)
-    rank = torch.arange(len(steps)) - torch.repeat_interleave(active.cumsum(0) - active, active)
-    before = torch.where(steps == 0, rank, batch + offsets[(steps - 1).clamp(min=0)] + rank)
-    index[offsets[steps] + rank] = before
-    return index

@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from echoic.engine.compiled import PACKED, Compiled, compiled_by_key
-from echoic.engine.deferred import Entering, outer
+from echoic.engine.deferred import memory_for_sums
 from echoic.engine.execute import address, execute
 from echoic.engine.replay import replay
-from echoic.engine.sorting import Outer
 
 
 class Given(NamedTuple):
@@ -227,14 +226,9 @@ def backward(
         for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
     ]
     derived = cell.recording.prologue.forward(*parameters)
-    timing = (offsets, active, cleared)
-    execute(kernel, (rows, states[0].shape[0]), timing, arrays, held, gradients, derived, backward=True)
-    entering = Entering(cell, states, fresh, after, timing)
-    sums = [
-        outer(arrays[names[0]], names[1], arrays, entering) if isinstance(deferred, Outer) else arrays[names[0]].sum(0)
-        for deferred, names in zip(cell.recording.deferred, cell.programs.operands, strict=True)
-    ]
-    trained = cell.recording.epilogue.forward(*parameters, *sums)
+    totals, sums = memory_for_sums(cell.sums, len(cell.recording.deferred), arrays, rows)
+    execute(kernel, (rows, states[0].shape[0]), (offsets, active, cleared), arrays, held, gradients, derived, sums)
+    trained = cell.recording.epilogue.forward(*parameters, *totals)
     trained = trained if cell.gradients_apart else _own(trained)
     return [arrays["grad.input"], *first, *freshened, *(gradient.contiguous() for gradient in trained)]
 

@@ -38,7 +38,7 @@ def step_programs(recording: Recording) -> StepPrograms:
     builder = recording.builder
     results = dict(recording.backward)
     operands: list[tuple[str, ...]] = []
-    names = {value: name for name, value in results.items()}
+    names: dict[str, str] = {}  # of operands: never a gradient's, which may lie where only one step has room
     kept_anyway = {"input", *(f"state.{field}" for field in recording.fields)}
     for deferred in recording.deferred:
         values = (deferred.left, deferred.right) if isinstance(deferred, Outer) else (deferred.value,)
@@ -154,10 +154,3 @@ def _ancestors(values: list[str], made: dict[str, Operation]) -> set[str]:
             if value in made:
                 open_ += [o for o in made[value].operands if isinstance(o, str)]
     return found
-
-
-def count_columns(deferred: Outer | ColumnSum, widths: dict[str, int]) -> tuple[int, ...]:
-    """The shape of the gradient that a deferred sum makes."""
-    if isinstance(deferred, Outer):
-        return widths[deferred.left], widths[deferred.right]
-    return (widths[deferred.value],)

@@ -1,0 +1,170 @@
+// Sums over all rows of a run: the gradients of what is the same in every step, made when the recurrence is over.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "../isa/kernels.h"
+#include "arena.h"
+#include "engine.h"
+
+namespace echoic {
+
+// One thread's share of the sums: a range of the columns of the left array, over all rows. Rows are taken some hundreds
+// at a time: of the right arrays packed for the matmul, of the left one some columns, in blocks of a few.
+template <class T>
+class Sums {
+   public:
+    Sums(const echoic_run& run, const Kernels<T>& kernels, Arena& arena) : run_(run), kernels_(kernels), arena_(arena) {
+        lefts_.reserve(kDepth);
+        places_.reserve(kDepth);
+    }
+
+    // Sums that follow each other and have one left array are made together.
+    void work(int part, int parts) {
+        for (size_t s = 0; s < run_.sum_count;) {
+            sums_ = run_.sums + s;
+            count_ = 1;
+            while (s + count_ < run_.sum_count && run_.sums[s + count_].left == sums_->left &&
+                   run_.sums[s + count_].left_width == sums_->left_width)
+                ++count_;
+            const int64_t width = sums_->left_width, blocks = (width + kBlock - 1) / kBlock;
+            first_ = std::min(width, blocks * part / parts * kBlock);
+            last_ = std::min(width, blocks * (part + 1) / parts * kBlock);
+            if (first_ < last_) all_rows();
+            s += count_;
+        }
+    }
+
+   private:
+    static constexpr int64_t kDepth = 256;         // rows taken together
+    static constexpr int64_t kNumbers = 64 << 10;  // of the packed right arrays, at most: a part of the second cache
+    static constexpr int64_t kSoon = 8;            // rows between one that is copied and one that is fetched
+    static constexpr int64_t kTogether = 8;        // blocks of columns that are copied from the left array at once
+
+    struct Place {
+        int64_t step, rank;
+    };
+
+    int64_t packed_width(const echoic_sum& sum) const {
+        const int64_t panels = (sum.right_width + kernels_.panel - 1) / kernels_.panel;
+        return sum.outer == nullptr ? 0 : panels * kernels_.panel;
+    }
+
+    void all_rows() {
+        int64_t width = 0;
+        for (size_t s = 0; s < count_; ++s) width += packed_width(sums_[s]);
+        depth_ = width == 0 ? kDepth : std::clamp(kNumbers / width, int64_t(32), kDepth);
+        char* memory = arena_.at_least(size_t((width + kTogether * kBlock) * depth_) * sizeof(T));
+        packed_ = reinterpret_cast<T*>(memory);
+        blocks_ = packed_ + width * depth_;
+        anew_ = true;
+        for (int64_t step = 0; step < run_.steps; ++step)
+            for (int64_t rank = 0; rank < run_.active[step]; ++rank) {
+                const int64_t row = run_.offsets[step] + rank;
+                lefts_.push_back(static_cast<const T*>(sums_->left) + row * sums_->left_width);
+                places_.push_back({step, rank});
+                if (int64_t(lefts_.size()) == depth_) add();
+            }
+        if (anew_ || !lefts_.empty()) add();
+    }
+
+    // The row at the right of a sum.
+    const T* right(const echoic_sum& sum, Place at) const {
+        const int64_t row = run_.offsets[at.step] + at.rank;
+        if (sum.right != nullptr) return static_cast<const T*>(sum.right) + row * sum.right_width;
+        const echoic_state& state = run_.states[sum.state];
+        if (run_.cleared != nullptr && run_.cleared[row]) return static_cast<const T*>(state.fresh) + at.rank * state.width;
+        if (at.step == 0) return static_cast<const T*>(state.initial) + at.rank * state.width;
+        return static_cast<const T*>(state.kept) + (run_.offsets[at.step - 1] + at.rank) * state.stride;
+    }
+
+    // The rows gathered so far are added to what was summed before, or to nothing.
+    void add() {
+        T* to = packed_;
+        for (size_t s = 0; s < count_; ++s) {
+            if (sums_[s].outer == nullptr) continue;
+            pack(sums_[s], to);
+            to += packed_width(sums_[s]) * int64_t(lefts_.size());
+        }
+        for (int64_t column = first_; column < last_; column += kTogether * kBlock) {
+            const int64_t end = std::min(last_, column + kTogether * kBlock);
+            copy_columns(column, end);
+            for (int64_t block = column; block < end; block += kBlock) add_block(block, std::min(end, block + kBlock), column);
+        }
+        lefts_.clear();
+        places_.clear();
+        anew_ = false;
+    }
+
+    void pack(const echoic_sum& sum, T* packed) const {
+        const int64_t panel = kernels_.panel, depth = int64_t(lefts_.size());
+        for (int64_t k = 0; k < depth; ++k) {
+            const T* from = right(sum, places_[size_t(k)]);
+            for (int64_t column = 0; column < sum.right_width; column += panel) {
+                const int64_t count = std::min(panel, sum.right_width - column);
+                T* to = packed + column * depth + k * panel;
+                std::memcpy(to, from + column, size_t(count) * sizeof(T));
+                std::fill(to + count, to + panel, T(0));
+            }
+        }
+    }
+
+    // Blocks of columns of the left array, one after the other, kBlock numbers for every row; of the last block as many
+    // as there are, and whatever was there.
+    void copy_columns(int64_t begin, int64_t end) {
+        const int64_t depth = int64_t(lefts_.size()), whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
+        for (int64_t k = 0; k < depth; ++k) {
+            // Rows lie too far apart for the processor to foresee the next one
+            const char* soon = reinterpret_cast<const char*>(lefts_[size_t(std::min(k + kSoon, depth - 1))] + begin);
+            for (size_t line = 0; line < size_t(end - begin) * sizeof(T); line += 64) __builtin_prefetch(soon + line);
+            const T* from = lefts_[size_t(k)] + begin;
+            T* to = blocks_ + k * kBlock;
+            for (int64_t b = 0; b < whole; ++b) std::memcpy(to + b * depth * kBlock, from + b * kBlock, kBlock * sizeof(T));
+            std::memcpy(to + whole * depth * kBlock, from + whole * kBlock, size_t(rest) * sizeof(T));
+        }
+    }
+
+    void add_block(int64_t begin, int64_t end, int64_t first_copied) {
+        const int64_t depth = int64_t(lefts_.size());
+        const T *block = blocks_ + (begin - first_copied) * depth, *packed = packed_;
+        for (size_t s = 0; s < count_; ++s) {
+            const echoic_sum& sum = sums_[s];
+            if (sum.columns != nullptr) add_columns(block, static_cast<T*>(sum.columns), begin, end);
+            if (sum.outer == nullptr) continue;
+            Product<T> product{};
+            product.source = block;
+            product.packed = packed;
+            product.target = static_cast<T*>(sum.outer) + begin * sum.right_width;
+            product.target_stride = sum.right_width;
+            product.added = anew_ ? nullptr : product.target;
+            product.added_stride = sum.right_width;
+            product.m = end - begin;
+            product.k = depth;
+            product.n = sum.right_width;
+            product.last_panel = packed_width(sum) / kernels_.panel;
+            kernels_.matmul_transposed(product);
+            packed += packed_width(sum) * depth;
+        }
+    }
+
+    void add_columns(const T* block, T* columns, int64_t begin, int64_t end) const {
+        T sums[kBlock] = {};
+        for (size_t k = 0; k < lefts_.size(); ++k)
+            for (int64_t i = 0; i < kBlock; ++i) sums[i] += block[int64_t(k) * kBlock + i];
+        for (int64_t i = 0; begin + i < end; ++i) columns[begin + i] = anew_ ? sums[i] : columns[begin + i] + sums[i];
+    }
+
+    const echoic_run& run_;
+    const Kernels<T>& kernels_;
+    Arena& arena_;
+    const echoic_sum* sums_ = nullptr;  // those made together
+    size_t count_ = 0;
+    int64_t first_ = 0, last_ = 0, depth_ = 0;
+    bool anew_ = true;
+    T *packed_ = nullptr, *blocks_ = nullptr;
+    std::vector<const T*> lefts_;  // the rows gathered
+    std::vector<Place> places_;
+};
+
+}  // namespace echoic
