@@ -1,11 +1,12 @@
 # make demo   trains a forecaster and a character model on small real data and shows what comes out
 # make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests, and new random examples
 # make sanitize   the native engine's own tests under the address, undefined-behaviour and thread sanitizers
+# make neon   the same tests compiled for 64-bit ARM and emulated; needs aarch64-linux-gnu-g++ and qemu-aarch64
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: setup demo test test-all lint sanitize clean
+.PHONY: setup demo test test-all lint sanitize neon clean
 
 setup: .venv/.ready
 
@@ -43,6 +44,17 @@ sanitize: setup
 	  cmake -S native -B $$build -G Ninja -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON -DECHOIC_SANITIZE=$$sanitizer && \
 	  cmake --build $$build && $$build/echoic_tests || exit 1; \
 	done
+
+neon:
+	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool > /dev/null || { \
+	  echo "make neon: there is no $$tool; install g++-aarch64-linux-gnu and qemu-user (as Debian and Ubuntu call them)" >&2; \
+	  exit 1; }; done
+	$(MAKE) setup
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	  cmake -S native -B build/neon -G Ninja -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON \
+	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+	    -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 && \
+	  cmake --build build/neon && ctest --test-dir build/neon --verbose
 
 clean:
 	rm -rf .venv build $(DEMO)

@@ -20,9 +20,9 @@ ALWAYS VecFloat from_bits(VecInt bits) {
     return x;
 }
 
-// 2^(n + more) for kRounder + n, where -126 <= n + more <= 127.
+// 2^(n + more) for kRounder + n, where -126 <= n + more <= 127; unsigned, as the bits of a NaN may overflow.
 ALWAYS VecFloat power_of_two(VecFloat shifted, int more = 0) {
-    return from_bits((bits_of(shifted) << 23) + ((127 + more) << 23));
+    return from_bits((VecInt)(((VecBits)bits_of(shifted) << 23) + (uint32_t(127 + more) << 23)));
 }
 
 // x = n ln 2 + r with |r| <= ln 2 / 2; gives e^r - 1, and kRounder + n. The constants of Cody and Waite; the polynomial

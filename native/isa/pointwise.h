@@ -51,8 +51,8 @@ BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a * b)
 BINARY(div, a / b)
-BINARY(maximum, (a > b) | (a != a) ? a : b)
-BINARY(minimum, (a < b) | (a != a) ? a : b)
+BINARY(maximum, ((a > b) | (a != a)) ? a : b)
+BINARY(minimum, ((a < b) | (a != a)) ? a : b)
 BINARY(lt, a < b ? same(T(1)) : Vec<T>{})
 BINARY(le, a <= b ? same(T(1)) : Vec<T>{})
 BINARY(eq, a == b ? same(T(1)) : Vec<T>{})
@@ -132,7 +132,7 @@ void reduce_max(T* target, int64_t target_stride, const T* source, int64_t sourc
                 int64_t columns) {
     for (int64_t row = 0; row < rows; ++row)
         target[row * target_stride] = reduced(source + row * source_stride, columns, -T(__builtin_inff()),
-                                              [](auto a, auto b) { return (a > b) | (a != a) ? a : b; });
+                                              [](auto a, auto b) { return ((a > b) | (a != a)) ? a : b; });
 }
 
 }  // namespace

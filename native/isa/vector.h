@@ -29,6 +29,7 @@ constexpr int kLanes = vector_bytes(sizeof(T)) / int(sizeof(T));
 typedef float VecFloat __attribute__((vector_size(vector_bytes(4))));
 typedef double VecDouble __attribute__((vector_size(vector_bytes(8))));
 typedef int32_t VecInt __attribute__((vector_size(vector_bytes(4))));
+typedef uint32_t VecBits __attribute__((vector_size(vector_bytes(4))));
 typedef int64_t VecLong __attribute__((vector_size(vector_bytes(8))));
 
 template <class T>

@@ -47,6 +47,7 @@ inline Code operator+(Code left, const Code& right) {
     return left;
 }
 
+void test_kernels();
 void test_recurrence();
 void test_threads();
 void test_malformed();

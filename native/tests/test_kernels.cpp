@@ -1,0 +1,236 @@
+// The kernels of every instruction set that the machine has. Functions of one number are within 4 ulp of what the C library
+// gives in float64, over the whole range; in float64 they are that library's, so that this is a test of lanes and formulas,
+// not of the library. Operations of several numbers, reductions and products are exact for whole numbers and as plain
+// loops say. Arrays are no longer than they must be, which the address sanitizer watches.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <iterator>
+#include <limits>
+
+#include "../engine/dispatch.h"
+#include "check.h"
+
+namespace {
+
+using namespace echoic;
+
+constexpr const char* kNames[op_count] = {
+#define X(name, arity) #name,
+    ECHOIC_POINTWISE(X)
+#undef X
+};
+constexpr double kInfinity = std::numeric_limits<double>::infinity(), kNaN = std::numeric_limits<double>::quiet_NaN();
+
+template <class T>
+const Kernels<T>& table(const InstructionSet& set) {
+    if constexpr (sizeof(T) == 4) return *set.float32;
+    else return *set.float64;
+}
+
+// In the order of the operations.
+constexpr double (*kFunctions[])(double) = {
+    [](double x) { return x; },
+    [](double x) { return -x; },
+    [](double x) { return std::abs(x); },
+    [](double x) { return x > 0 ? 1 : x < 0 ? -1 : x; },
+    [](double x) { return std::floor(x); },
+    [](double x) { return x <= 0 ? 0 : x; },
+    [](double x) { return std::exp(x); },
+    [](double x) { return std::expm1(x); },
+    [](double x) { return std::log(x); },
+    [](double x) { return std::log1p(x); },
+    [](double x) { return std::sqrt(x); },
+    [](double x) { return 1 / std::sqrt(x); },
+    [](double x) { return 1 / x; },
+    [](double x) { return std::sin(x); },
+    [](double x) { return std::cos(x); },
+    [](double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); },
+    [](double x) { return std::tanh(x); },
+    [](double x) { return (x <= 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); },
+};
+static_assert(std::size(kFunctions) == op_add);
+
+using Several = double (*)(double, double, double);
+constexpr Several kOperations[] = {
+    [](double a, double b, double) { return a + b; },
+    [](double a, double b, double) { return a - b; },
+    [](double a, double b, double) { return a * b; },
+    [](double a, double b, double) { return a / b; },
+    [](double a, double b, double) { return std::isnan(a) || std::isnan(b) ? kNaN : a > b ? a : b; },
+    [](double a, double b, double) { return std::isnan(a) || std::isnan(b) ? kNaN : a < b ? a : b; },
+    [](double a, double b, double) { return double(a < b); },
+    [](double a, double b, double) { return double(a <= b); },
+    [](double a, double b, double) { return double(a == b); },
+    [](double a, double b, double) { return double(a != b); },
+    [](double a, double b, double) { return a * (b * (1 - b)); },
+    [](double a, double b, double) { return a * (1 - b * b); },
+    [](double a, double b, double c) { return a != 0 ? b : c; },
+    [](double a, double b, double c) { return a * b + c; },
+};
+static_assert(std::size(kOperations) == op_broadcast - op_add && op_broadcast + 1 == op_count);
+
+// Units in the last place between a number and what it should be; beyond the largest one, infinity is near to it.
+template <class T>
+double ulps(T found, double exact) {
+    const T rounded = T(exact), largest = std::numeric_limits<T>::max();
+    if (found == rounded || (std::isnan(found) && std::isnan(exact))) return 0;
+    const int exponent = std::ilogb(std::min(std::abs(rounded), largest));
+    const int least = std::numeric_limits<T>::min_exponent - 1;
+    const double unit = std::ldexp(1.0, std::max(exponent, least) - (std::numeric_limits<T>::digits - 1));
+    auto finite = [&](double x) { return std::clamp(x, -double(largest), double(largest)); };
+    const double off = std::abs(finite(found) / unit - finite(exact) / unit);
+    return std::isnan(off) ? kInfinity : off;
+}
+
+// Numbers of all signs and exponents, subnormal ones, infinities and NaN: those of float32, and more in float64.
+template <class T>
+std::vector<T> whole_range() {
+    std::vector<T> found;
+    auto add = [&](uint64_t bits) { found.push_back(T(std::bit_cast<float>(uint32_t(bits)))); };
+    for (uint64_t bits = 0; bits < uint64_t(1) << 32; bits += 20011) add(bits);
+    for (uint64_t exponent = 0; exponent < 512; ++exponent)
+        for (uint64_t fraction : {0, 1, 0x7fffff}) add(exponent << 23 | fraction);
+    for (uint64_t near = 0; near < 512; ++near)
+        for (uint64_t around : {0x3f7fff00u, 0xbf7fff00u, 0u, 0x80000000u}) add(around + near);
+    if constexpr (sizeof(T) == 8)
+        for (uint64_t top = 0; top < 1 << 16; ++top) found.push_back(std::bit_cast<double>(top << 48 | top));
+    for (int i = -1100; i <= 1100; ++i) found.push_back(T(i) * T(0.1));  // where exp and tanh reach their ends
+    return found;
+}
+
+// Rows by columns of an operation; a number stands after each row and stays there. The third operand is one row.
+template <class T>
+std::vector<T> apply(const Kernels<T>& kernels, int op, const std::vector<T> (&operands)[3], int64_t columns) {
+    const int64_t rows = int64_t(operands[0].size()) / columns, stride = columns + 1;
+    std::vector<T> target(size_t(rows * stride), T(123)), found;
+    kernels.pointwise[op](target.data(), stride, operands[0].data(), columns, operands[1].data(), columns,
+                          operands[2].data(), 0, rows, columns);
+    for (auto row = target.begin(); row != target.end(); row += stride) {
+        found.insert(found.end(), row, row + columns);
+        CHECK(row[columns] == 123);
+    }
+    return found;
+}
+
+template <class T>
+void functions_of_one_number() {
+    constexpr int64_t columns = 257;  // the last vector of a row is not full
+    std::vector<T> operands[3] = {whole_range<T>(), {}, {}}, &values = operands[0];
+    values.resize((values.size() / columns + 1) * columns, T(0.5));
+    for (int op = 0; op < op_add; ++op) {
+        std::vector<double> exact;
+        for (T x : values) exact.push_back(kFunctions[op](x));
+        for (const InstructionSet& set : instruction_sets()) {
+            const std::vector<T> found = apply(table<T>(set), op, operands, columns);
+            double worst = 0, at = 0;
+            for (size_t i = 0; i < found.size(); ++i)
+                if (const double off = ulps(found[i], exact[i]); off > worst) worst = off, at = values[i];
+            if (!CHECK(worst <= 4)) std::fprintf(stderr, "  %s, %s(%.17g): %g ulp\n", set.name, kNames[op], at, worst);
+        }
+    }
+}
+
+// Whole numbers, whose sums and products are exact in every order; with `ends` infinities, NaN and -0 among them.
+template <class T>
+std::vector<T> whole_numbers(Random& random, int64_t count, bool ends = false) {
+    constexpr double odd[] = {kInfinity, -kInfinity, kNaN, -0.0};
+    std::vector<T> found;
+    for (int64_t i = 0; i < count; ++i)
+        found.push_back(ends && random.below(3) == 0 ? T(odd[random.below(4)]) : T(random.below(9) - 4));
+    return found;
+}
+
+template <class T>
+bool alike(const std::vector<T>& a, const std::vector<T>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](T x, T y) {
+        return x == y ? std::signbit(x) == std::signbit(y) : std::isnan(x) && std::isnan(y);
+    });
+}
+
+template <class T>
+void operations_of_several_numbers() {
+    constexpr int64_t rows = 5;
+    Random random(13);
+    for (int64_t columns = 1; columns <= 67; ++columns) {
+        auto numbers = [&](int64_t rows) { return whole_numbers<T>(random, rows * columns, true); };
+        const std::vector<T> operands[3] = {numbers(rows), numbers(rows), numbers(1)};
+        const auto& [a, b, c] = operands;
+        for (int op = op_add; op < op_count; ++op) {
+            std::vector<T> due;
+            for (size_t i = 0; i < a.size(); ++i) {
+                const size_t column = i % size_t(columns);
+                due.push_back(op == op_broadcast ? a[i - column] : T(kOperations[op - op_add](a[i], b[i], c[column])));
+            }
+            for (const InstructionSet& set : instruction_sets())
+                if (!CHECK(alike(apply(table<T>(set), op, operands, columns), due)))
+                    std::fprintf(stderr, "  %s, %s of %d\n", set.name, kNames[op], int(columns));
+        }
+    }
+}
+
+// Two rows, the second with something odd in one of its columns.
+template <class T>
+void reductions(const Kernels<T>& kernels) {
+    Random random(14);
+    for (int64_t columns = 1; columns <= 67; ++columns)
+        for (int64_t broken = 0; broken < columns; ++broken)
+            for (double odd : {kNaN, kInfinity, -kInfinity}) {
+                std::vector<T> both = whole_numbers<T>(random, 2 * columns), sums(4, T(123)), highest(4, T(123));
+                both[size_t(columns + broken)] = T(odd);
+                T sum[2] = {0, 0}, most[2] = {T(-kInfinity), T(-kInfinity)};
+                for (int64_t i = 0; i < 2 * columns; ++i) {
+                    const T x = both[size_t(i)];
+                    sum[i / columns] += x;
+                    if (x > most[i / columns]) most[i / columns] = x;
+                }
+                if (std::isnan(odd)) most[1] = T(odd);
+                kernels.sum(sums.data(), 2, both.data(), columns, 2, columns);
+                kernels.max(highest.data(), 2, both.data(), columns, 2, columns);
+                CHECK(alike<T>(sums, {sum[0], 123, sum[1], 123}));
+                CHECK(alike<T>(highest, {most[0], 123, most[1], 123}));
+            }
+}
+
+template <class T>
+void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, int64_t n, bool transposed, bool adds,
+             bool ends) {
+    const std::vector<T> x = whole_numbers<T>(random, m * k, ends), w = whole_numbers<T>(random, k * n);
+    const std::vector<T> added = whole_numbers<T>(random, m * n), bias = whole_numbers<T>(random, n);
+    const int64_t down = transposed ? 1 : n, right = transposed ? k : 1;
+    const int64_t panels = (n + kernels.panel - 1) / kernels.panel, half = panels / 2;
+    std::vector<T> packed(size_t(panels * kernels.panel * k), T(kNaN)), target(size_t(m * (n + 1)), T(123)), due;
+    kernels.pack(w.data(), down, right, k, n, packed.data());
+    for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
+        kernels.matmul({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
+                        adds == transposed ? bias.data() : nullptr, m, k, n, first, last});
+    for (int64_t r = 0; r < m; ++r, due.push_back(123))
+        for (int64_t c = 0; c < n; ++c) {
+            T sum = (adds ? added[size_t(r * n + c)] : 0) + (adds == transposed ? bias[size_t(c)] : 0);
+            for (int64_t i = 0; i < k; ++i) sum += x[size_t(r * k + i)] * w[size_t(i * down + c * right)];
+            due.push_back(sum);
+        }
+    CHECK(alike(target, due));
+}
+
+template <class T>
+void every_kernel() {
+    functions_of_one_number<T>();
+    operations_of_several_numbers<T>();
+    for (const InstructionSet& set : instruction_sets()) {
+        const int before = failures();
+        Random random(15);
+        reductions(table<T>(set));
+        for (int64_t m = 1; m <= 14; ++m)
+            for (auto [k, n] : {std::pair(1, 1), {3, 7}, {7, 63}, {40, 3}, {16, 129}, {5, 48}, {2, 130}, {4, 257}})
+                for (int how = 0; how < 8; ++how) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
+        if (failures() != before) std::fprintf(stderr, "  %s, %d bytes a number\n", set.name, int(sizeof(T)));
+    }
+}
+
+}  // namespace
+
+void test_kernels() {
+    every_kernel<float>();
+    every_kernel<double>();
+}
