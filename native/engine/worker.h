@@ -223,8 +223,11 @@ class Worker {
     void take_over(int64_t step, int64_t going_on, int64_t rows) {
         for (size_t g = 0; g < run_.gradient_count; ++g) {
             const echoic_gradient& gradient = run_.gradients[g];
-            copy(ranked(gradient.last, gradient.width), slot(gradients_[g], gradient.width, step + 1), going_on, rows,
-                 gradient.width);
+            const View<T> to = slot(gradients_[g], gradient.width, step + 1);
+            if (gradient.last != nullptr)
+                copy(ranked(gradient.last, gradient.width), to, going_on, rows, gradient.width);
+            else if (going_on < rows)
+                std::fill_n(to.base + going_on * to.stride, (rows - going_on) * gradient.width, T(0));
         }
     }
 

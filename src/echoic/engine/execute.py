@@ -13,6 +13,7 @@ from torch import Tensor
 
 import echoic._native as engine
 from echoic.engine.compiled import PACKED, Kernel
+from echoic.engine.layout import Timing
 from echoic.errors import BackendError
 
 # Work for which a second thread is not worth its waking, in multiplications.
@@ -27,7 +28,7 @@ def address(tensors: Sequence[Tensor], index: int) -> int:
 def execute(
     kernel: Kernel,
     sizes: tuple[int, int],
-    timing: tuple[Tensor, Tensor, Tensor | None],
+    timing: Timing,
     arrays: dict[str, Tensor],
     states: list[tuple[int, ...]],
     gradients: list[tuple[int, ...]],
@@ -39,7 +40,7 @@ def execute(
     Args:
         kernel: what to run.
         sizes: rows of all steps together, rows of the batch.
-        timing: offsets and active rows of the steps, cleared rows, as in ``Layout``.
+        timing: when which rows are run.
         arrays: the packed arrays by name, [N, W] contiguous.
         states, gradients: as ``echoic_state`` and ``echoic_gradient`` of the engine have them.
         derived: what the prologue gave.

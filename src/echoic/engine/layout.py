@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from echoic.engine.call import Call
+
+
+class Timing(NamedTuple):
+    """When which rows are run.
+
+    offsets, active: [steps] where a step's rows begin and how many there are.
+    cleared: [N] 1 where a row's state is fresh before the step, or None.
+    """
+
+    offsets: Tensor
+    active: Tensor
+    cleared: Tensor | None
 
 
 class Layout:
@@ -48,6 +60,11 @@ class Layout:
         self.cleared: Tensor | None = None  # [N] 1 where the state is fresh before the step
         if cleared is not None:
             self.cleared = self.pack(cleared.unsqueeze(2)).squeeze(1).to(torch.uint8).contiguous()
+
+    @property
+    def timing(self) -> Timing:
+        """When which rows are run, as the engine takes it."""
+        return Timing(self.offsets, self.active, self.cleared)
 
     def pack(self, values: Tensor) -> Tensor:
         """[T, B, F] to [N, F]; what stands past a row's end is not looked at."""

@@ -18,7 +18,7 @@ from echoic.engine.segments import run_in_segments
 
 BUILT = find_spec("echoic._native") is not None  # whether the extension module is there
 if BUILT:
-    from echoic.engine import operators
+    from echoic.engine import operators, passes
     from echoic.engine.execute import check_forced_instruction_set
 
     check_forced_instruction_set()
@@ -55,23 +55,22 @@ class Native:
 def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: str) -> tuple[Tensor, Any]:
     """A call in one piece. cleared: [T, B] rows whose state is fresh before a step, or None."""
     layout = Layout(call, cleared)
-    inputs = layout.pack(call.inputs)
+    inputs = call.inputs if call.lengths is None else layout.pack(call.inputs)
     apart = step.recording.apart is not None
-    given = operators.Given(
+    given = passes.Given(
         cell.project(inputs) if apart else inputs,
         [layout.ranked(part) for part in call.state],
         [layout.ranked(part) for part in call.fresh] if cleared is not None else [],
         effective_tensors(cell, step.recording.parameters),
-        layout.offsets,
-        layout.active,
-        layout.cleared,
     )
     leaves = (given.inputs, *given.states, *given.fresh, *given.parameters)
-    differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in leaves)
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
+        keep = "nothing"
     again = (lambda: cell.project(inputs)) if apart else None
-    results = operators.run(given, step.key, keep if differentiable else "nothing", again)
-    last = results[1 : 1 + len(given.states)]
-    return layout.unpack(results[0]), type(call.state)(*(layout.unranked(part) for part in last))
+    outputs, last = operators.run(given, layout.timing, step.key, keep, again)
+    if call.lengths is not None:
+        outputs = layout.unpack(outputs)
+    return outputs, type(call.state)(*(layout.unranked(part) for part in last))
 
 
 def _store(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:

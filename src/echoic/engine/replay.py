@@ -5,12 +5,14 @@ What the native engine leaves to the reference: gradients of gradients, which Py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from echoic.engine.compiled import Compiled
+from echoic.engine.layout import Timing
+from echoic.engine.passes import Given
 from echoic.program import Operand, Program
 
 _MEANINGS: dict[str, Callable[..., Tensor]] = {
@@ -72,15 +74,9 @@ def run_program(program: Program, sources: dict[str, Tensor]) -> dict[str, Tenso
     return {name: values[value].expand(rows, -1) for name, value in program.results}
 
 
-def replay(
-    cell: Compiled,
-    inputs: Tensor,
-    states: Sequence[Tensor],
-    fresh: Sequence[Tensor],
-    parameters: Sequence[Tensor],
-    timing: tuple[Tensor, Tensor, Tensor | None],
-) -> list[Tensor]:
+def replay(cell: Compiled, given: Given, timing: Timing) -> list[Tensor]:
     """Outputs [N, O] and the last state [B, W] of each field, as the operator ``echoic::run`` gives them."""
+    inputs, states, fresh, parameters = given
     offsets, active, cleared = timing
     program = cell.programs.inference
     derived = dict(zip(cell.recording.derived, cell.recording.prologue(*parameters), strict=True))

@@ -1,0 +1,142 @@
+"""A cell over packed sequences by the native engine, forward and backward: numbers in, numbers out, no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from echoic.engine.compiled import PACKED, Compiled
+from echoic.engine.deferred import memory_for_sums
+from echoic.engine.execute import address, execute
+from echoic.engine.layout import Timing
+
+Pulls = Sequence[Tensor | None]
+
+
+class Given(NamedTuple):
+    """What is run.
+
+    inputs: [N, I] packed, or [T, B, I] where no row is shorter than another: the same rows. They are what the cell's
+        ``project`` makes of the inputs where that is no part of its program.
+    states: [B, W] state before the first step, in the order of ranks, a tensor a field.
+    fresh: the state that a reset gives, likewise; empty without resets.
+    parameters: what the step uses.
+    """
+
+    inputs: Tensor
+    states: Sequence[Tensor]
+    fresh: Sequence[Tensor]
+    parameters: Sequence[Tensor]
+
+
+class Made(NamedTuple):
+    """What a forward pass gives.
+
+    outputs: [N, O], or [T, B, O] for such inputs. last: [B, W] each field of the last state.
+    kept: each field after every step [N, W] where the backward needs it; else an empty tensor, as for the field that is
+        the output itself. saved: [N, S] the gates that the backward needs.
+    """
+
+    outputs: Tensor
+    last: list[Tensor]
+    kept: list[Tensor]
+    saved: Tensor
+
+
+class Gradients(NamedTuple):
+    """What a backward pass gives.
+
+    inputs: of the inputs' shape; empty if not asked for. states, fresh: of each field [B, W].
+    trained: of the recording's trained parameters.
+    """
+
+    inputs: Tensor
+    states: list[Tensor]
+    fresh: list[Tensor]
+    trained: list[Tensor]
+
+
+def forward(cell: Compiled, given: Given, timing: Timing, keep: str) -> Made:
+    """Run a cell.
+
+    Args:
+        cell: what makes one step.
+        given: what is run.
+        timing: when which rows are run.
+        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+    """
+    inputs = given.inputs.contiguous()
+    shape, batch = inputs.shape[:-1], given.states[0].shape[0]
+    rows = shape.numel()
+    states = [state.contiguous() for state in given.states]
+    fresh = [part.contiguous() for part in given.fresh]
+    outputs = inputs.new_empty(*shape, cell.output_width)
+    whole = len(shape) > 1  # else some rows may take no step, and keep their state
+    last = [torch.empty_like(state) if whole else state.clone() for state in states]
+    kept = [
+        outputs if i == cell.aliased else inputs.new_empty(size, width)
+        for i, (size, width) in enumerate(zip(kept_rows(cell, keep, rows), cell.widths, strict=True))
+    ]
+    saved = inputs.new_empty(rows if keep == "gates" else 0, cell.saved_width)
+    kernel = cell.kernel("forward" if keep == "gates" else "inference", inputs.dtype)
+    held = [
+        (width, states[i].data_ptr(), address(fresh, i), kept[i].data_ptr(), width, last[i].data_ptr())
+        for i, width in enumerate(cell.widths)
+    ]
+    arrays = {"input": inputs, "output": outputs, "saved": saved}
+    derived = cell.recording.prologue.forward(*given.parameters)
+    execute(kernel, (rows, batch), timing, arrays, held, [], derived)
+    if keep != "nothing" and cell.aliased is not None:
+        kept[cell.aliased] = inputs.new_empty(0, cell.output_width)
+    return Made(outputs, last, kept, saved)
+
+
+def kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
+    """Rows of each field that are kept after every step."""
+    return [rows if keep != "nothing" and needed else 0 for needed in cell.kept(keep)]
+
+
+def backward(
+    cell: Compiled, given: Given, timing: Timing, keep: str, made: Made, pull: Tensor, pulls: Pulls, to_inputs: bool
+) -> Gradients:
+    """The gradients of ``forward``.
+
+    Args:
+        cell, given, timing, keep, made: of the forward pass; of ``made`` the last state is not looked at, and the given
+            inputs only where the backward needs them.
+        pull: gradient of the outputs. pulls: of each field of the last state, None for zeros.
+        to_inputs: whether the gradient of the inputs is wanted.
+    """
+    pull = pull.contiguous()
+    shape, (batch, _) = pull.shape[:-1], given.states[0].shape
+    rows, whole = shape.numel(), len(shape) > 1
+    states = [state.contiguous() for state in given.states]
+    fresh = [part.contiguous() for part in given.fresh]
+    pulls = [None if part is None else part.contiguous() for part in pulls]
+    after = [made.outputs if i == cell.aliased else part for i, part in enumerate(made.kept)]
+    kernel = cell.kernel("recompute" if keep == "states" else "backward", pull.dtype, to_inputs)
+    of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
+    arrays = {"grad.output": pull, "saved": made.saved, "grad.input": of_inputs, "input": given.inputs.contiguous()}
+    for port in kernel.ports:
+        if port.role == PACKED and port.name not in arrays:
+            arrays[port.name] = pull.new_empty(rows, port.width)
+    # Rows of no step hand their gradient through
+    first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
+             for s, p in zip(states, pulls, strict=True)]  # fmt: skip
+    freshened = [torch.zeros_like(part) for part in fresh]
+    held = [
+        (width, states[i].data_ptr(), address(fresh, i), after[i].data_ptr(), width, 0)
+        for i, width in enumerate(cell.widths)
+    ]
+    gradients = [
+        (width, 0 if part is None else part.data_ptr(), first[i].data_ptr(), address(freshened, i))
+        for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
+    ]
+    derived = cell.recording.prologue.forward(*given.parameters)
+    totals, sums = memory_for_sums(cell.sums, len(cell.recording.deferred), arrays, rows)
+    execute(kernel, (rows, batch), timing, arrays, held, gradients, derived, sums)
+    trained = cell.recording.epilogue.forward(*given.parameters, *totals)
+    return Gradients(of_inputs, first, freshened, [gradient.contiguous() for gradient in trained])
