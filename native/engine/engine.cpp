@@ -75,9 +75,12 @@ void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* fr
     if (matrix < plan->plan.matrix_rows.size()) echoic::pack_matrix(plan->plan, matrix, *from, packed);
 }
 
-int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size) {
+int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size_t count, int threads, char* message,
+                   size_t size) {
     try {
-        echoic::execute(plan->plan, *run);
+        std::vector<echoic::Run> list;
+        for (size_t i = 0; i < count; ++i) list.push_back({&plans[i]->plan, &runs[i]});
+        echoic::execute(list, threads);
         return 1;
     } catch (const std::exception& error) {
         say(message, size, error.what());

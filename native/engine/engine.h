@@ -99,7 +99,9 @@ echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* co
 void echoic_plan_free(echoic_plan* plan);
 size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set; 0: there is no such matrix */
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed);
-int echoic_execute(const echoic_plan* plan, const echoic_run* run, char* message, size_t size);
+/* Several runs side by side: the two directions of a layer. Each on its own threads, all together on `threads`. */
+int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size_t count, int threads, char* message,
+                   size_t size);
 
 /* Streaming: `batch` sequences, one step at a time, without allocation. The plan's ports given from outside are the
  * input, the output, each state before the step, each state after it. Parameters are copied; the state begins as

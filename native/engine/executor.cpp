@@ -1,8 +1,12 @@
 #include "executor.h"
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
+#include <memory>
 #include <stdexcept>
 
+#include "checks.h"
 #include "dispatch.h"
 #include "sums.h"
 #include "team.h"
@@ -10,74 +14,6 @@
 
 namespace echoic {
 namespace {
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(std::string("run: ") + what);
-}
-
-void check_port(const Plan& plan, const echoic_run& run, size_t p) {
-    const echoic_port& port = run.ports[p];
-    const int64_t width = plan.ports[p];
-    if (port.role == ECHOIC_PACKED) {
-        require(port.data != nullptr || run.rows == 0, "a port has no memory");
-        require(port.stride >= width, "a port's rows are narrower than the plan's");
-    } else if (port.role == ECHOIC_ENTERING || port.role == ECHOIC_LEAVING) {
-        require(port.index >= 0 && size_t(port.index) < run.state_count, "a port names a state that is not there");
-        require(run.states[port.index].width == width, "a state has another width than its port");
-        require(!run.backward || run.states[port.index].kept != nullptr,
-                "the backward reads a state that was not kept");
-    } else {
-        require(port.role == ECHOIC_GRADIENT_IN || port.role == ECHOIC_GRADIENT_OUT, "a port has an unknown role");
-        require(run.backward && port.index >= 0 && size_t(port.index) < run.gradient_count,
-                "a port names a gradient that is not there");
-        require(run.gradients[port.index].width == width, "a gradient has another width than its port");
-    }
-}
-
-void check(const Plan& plan, const echoic_run& run) {
-    require(run.steps >= 0 && run.batch >= 0 && run.rows >= 0 && run.threads >= 1, "a size is negative");
-    require(run.threads <= kMostThreads, "too many threads");
-    require(run.steps == 0 || (run.offsets != nullptr && run.active != nullptr), "the steps have no memory");
-    require(run.port_count == size_t(plan.outside), "another number of ports than the plan's");
-    require(run.vector_count == plan.vectors.size(), "another number of vectors than the plan's");
-    require(run.matrix_count == plan.matrix_rows.size(), "another number of matrices than the plan's");
-    int64_t most = run.batch;
-    for (int64_t s = 0; s < run.steps; ++s) {
-        require(run.active[s] >= 0 && run.active[s] <= most, "the rows of the steps grow");
-        most = run.active[s];
-        require(run.offsets[s] >= 0 && run.offsets[s] <= run.rows - run.active[s], "a step lies outside the rows");
-    }
-    for (size_t s = 0; s < run.state_count; ++s) {
-        const echoic_state& state = run.states[s];
-        require(state.width >= 1 && state.initial != nullptr, "a state has no first value");
-        require(state.kept == nullptr || state.stride >= state.width, "a state's rows are too narrow");
-        require(run.cleared == nullptr || state.fresh != nullptr, "a state has no fresh value");
-    }
-    for (size_t g = 0; g < run.gradient_count; ++g) {
-        const echoic_gradient& gradient = run.gradients[g];
-        require(gradient.width >= 1 && gradient.initial != nullptr, "a gradient has no memory");
-        require(run.cleared == nullptr || gradient.fresh != nullptr, "a gradient has no fresh value");
-    }
-    for (size_t p = 0; p < run.port_count; ++p) check_port(plan, run, p);
-    for (Phase phase : {Phase::ahead, Phase::behind})
-        for (size_t p : plan.phase(phase).touched)
-            require(run.ports[p].role == ECHOIC_PACKED, "a stage outside the recurrence touches a state");
-    require(run.sum_count == 0 || run.backward, "sums belong to a backward run");
-    for (size_t s = 0; s < run.sum_count; ++s) {
-        const echoic_sum& sum = run.sums[s];
-        require(sum.left_width >= 1 && (sum.left != nullptr || run.rows == 0), "a sum has no memory");
-        if (sum.outer == nullptr || sum.right != nullptr) {
-            require(sum.outer == nullptr || sum.right_width >= 1, "a sum has no memory");
-            continue;
-        }
-        require(sum.state >= 0 && size_t(sum.state) < run.state_count, "a sum names a state that is not there");
-        require(run.states[sum.state].width == sum.right_width, "a sum is wider or narrower than its state");
-        require(run.states[sum.state].kept != nullptr, "a sum needs a state that was not kept");
-    }
-    for (size_t v = 0; v < run.vector_count; ++v) require(run.vectors[v] != nullptr, "a vector has no memory");
-    for (size_t m = 0; m < run.matrix_count; ++m)
-        require(run.matrices[m].data != nullptr || run.matrices[m].packed != nullptr, "a matrix has no memory");
-}
 
 template <class T>
 const Kernels<T>& kernels();
@@ -90,44 +26,19 @@ const Kernels<double>& kernels<double>() {
     return *instruction_set().float64;
 }
 
-// What the threads of a run share.
-template <class T>
-struct Shared {
-    const Plan& plan;
-    const echoic_run& run;
-    const Kernels<T>& table;
-    std::vector<const void*> packed;
-    std::vector<T*> room;  // where each matrix is packed, or null
-    int parts = 1;
-    Meeting* meeting = nullptr;  // where columns are split, not rows
-    char* carried = nullptr;
+// One run among those executed together, in three rounds of so many parts each.
+class Execution {
+   public:
+    explicit Execution(int parts) : parts_(parts) {}
+    virtual ~Execution() = default;
+    int parts() const { return parts_; }
+    virtual size_t bytes_to_pack() const = 0;
+    virtual void pack(int part) = 0;
+    virtual void work(int part) = 0;
+    virtual void sum(int part) = 0;
 
-    void pack(int part) {
-        for (size_t m = 0; m < room.size(); ++m) {
-            if (room[m] == nullptr) continue;
-            const int64_t k = plan.matrix_rows[m], n = plan.matrix_columns[m];
-            const int64_t panels = (n + table.panel - 1) / table.panel;
-            const int64_t begin = panels * part / run.threads * table.panel;
-            const int64_t end = std::min(n, panels * (part + 1) / run.threads * table.panel);
-            const echoic_matrix& from = run.matrices[m];
-            if (begin < end)
-                table.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
-                           from.column_stride, k, end - begin, room[m] + begin * k);
-        }
-    }
-
-    void sum(int part) {
-        static thread_local Arena arena;
-        Sums<T>(run, table, arena).work(part, run.threads);
-    }
-
-    void work(int part) {
-        static thread_local Arena arena;
-        if (meeting != nullptr)
-            Worker<T>(plan, run, table, packed.data(), meeting, carried, arena).work();
-        else
-            Worker<T>(plan, run, table, packed.data(), Ranks{part, parts}, arena).work();
-    }
+   protected:
+    const int parts_;
 };
 
 // Whether threads share the columns of every row rather than the rows. They meet after every stage, which only large
@@ -142,42 +53,109 @@ std::atomic<int> apart{0};
 constexpr int kCallsApart = 64;
 
 template <class T>
-void execute_as(const Plan& plan, const echoic_run& run) {
-    static thread_local Arena packing, carrying;
-    Shared<T> shared{plan, run, kernels<T>(), {}, {}};
-    size_t bytes = 0, weight_bytes = 0;  // to pack; read in every step
-    for (size_t m = 0; m < run.matrix_count; ++m)
-        if (run.matrices[m].packed == nullptr) bytes += packed_bytes(plan, m);
-    for (const Stage& stage : plan.stages)
-        if (stage.kind == Stage::matmul && stage.phase == Phase::within)
-            weight_bytes += packed_bytes(plan, size_t(stage.matrix));
-    char* memory = bytes ? packing.at_least(bytes) : nullptr;
-    for (size_t m = 0; m < run.matrix_count; ++m) {
-        shared.packed.push_back(run.matrices[m].packed);
-        shared.room.push_back(nullptr);
-        if (run.matrices[m].packed != nullptr) continue;
-        shared.packed[m] = shared.room[m] = reinterpret_cast<T*>(memory);
-        memory += packed_bytes(plan, m);
+class ExecutionOf final : public Execution {
+   public:
+    // Memory for packed weights, and for what threads share.
+    struct Memory {
+        Arena packed, carried;
+    };
+
+    ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), meeting_(run.threads) {
+        size_t weight_bytes = 0;  // read in every step
+        for (size_t m = 0; m < run.matrix_count; ++m)
+            if (run.matrices[m].packed == nullptr) bytes_ += packed_bytes(plan, m);
+        for (const Stage& stage : plan.stages)
+            if (stage.kind == Stage::matmul && stage.phase == Phase::within)
+                weight_bytes += packed_bytes(plan, size_t(stage.matrix));
+        char* to = bytes_ ? memory.packed.at_least(bytes_) : nullptr;
+        for (size_t m = 0; m < run.matrix_count; ++m) {
+            const bool packed = run.matrices[m].packed != nullptr;
+            room_.push_back(packed ? nullptr : reinterpret_cast<T*>(to));
+            packed_.push_back(packed ? run.matrices[m].packed : room_[m]);
+            if (!packed) to += packed_bytes(plan, m);
+        }
+        by_columns_ = splits_columns(run, weight_bytes) && (apart <= 0 || apart-- <= 0);
+        if (by_columns_) carried_ = memory.carried.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
     }
-    constexpr size_t kWorthSharing = 1 << 18;
-    auto pack = [](void* context, int part) { static_cast<Shared<T>*>(context)->pack(part); };
-    if (bytes > kWorthSharing)
-        run_together(run.threads, pack, &shared);
-    else if (bytes > 0)
-        for (int part = 0; part < run.threads; ++part) shared.pack(part);
-    const bool by_columns = splits_columns(run, weight_bytes) && (apart <= 0 || apart-- <= 0);
-    shared.parts = by_columns ? run.threads : int(std::min(int64_t(run.threads), run.batch));
-    Meeting meeting(shared.parts);
-    if (by_columns) {
-        shared.meeting = &meeting;
-        shared.carried = carrying.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
+    ~ExecutionOf() override {
+        if (meeting_.broken()) apart = kCallsApart;
     }
-    auto work = [](void* context, int part) { static_cast<Shared<T>*>(context)->work(part); };
-    run_together(shared.parts, work, &shared);
-    if (meeting.broken()) apart = kCallsApart;
-    auto sum = [](void* context, int part) { static_cast<Shared<T>*>(context)->sum(part); };
-    if (run.sum_count > 0) run_together(run.threads, sum, &shared);
+
+    size_t bytes_to_pack() const override { return bytes_; }
+
+    void pack(int part) override {
+        for (size_t m = 0; m < room_.size(); ++m) {
+            if (room_[m] == nullptr) continue;
+            const int64_t k = plan_.matrix_rows[m], n = plan_.matrix_columns[m];
+            const int64_t panels = (n + kernels_.panel - 1) / kernels_.panel;
+            const int64_t begin = panels * part / parts_ * kernels_.panel;
+            const int64_t end = std::min(n, panels * (part + 1) / parts_ * kernels_.panel);
+            const echoic_matrix& from = run_.matrices[m];
+            if (begin < end)
+                kernels_.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
+                              from.column_stride, k, end - begin, room_[m] + begin * k);
+        }
+    }
+
+    void work(int part) override {
+        static thread_local Arena arena;
+        const int parts = int(std::min(int64_t(parts_), run_.batch));
+        if (by_columns_)
+            Worker<T>(plan_, run_, kernels_, packed_.data(), &meeting_, carried_, arena).work();
+        else if (part < parts)
+            Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, parts}, arena).work();
+    }
+
+    void sum(int part) override {
+        static thread_local Arena arena;
+        Sums<T>(run_, kernels_, arena).work(part, parts_);
+    }
+
+   private:
+    const Plan& plan_;
+    const echoic_run& run_;
+    const Kernels<T>& kernels_;
+    size_t bytes_ = 0;
+    std::vector<const void*> packed_;
+    std::vector<T*> room_;  // where each matrix is packed, or null
+    bool by_columns_ = false;
+    Meeting meeting_;
+    char* carried_ = nullptr;
+};
+
+template <class T>
+std::unique_ptr<Execution> begin(const Plan& plan, const echoic_run& run, size_t position) {
+    static thread_local std::deque<typename ExecutionOf<T>::Memory> memory;
+    while (memory.size() <= position) memory.emplace_back();
+    return std::make_unique<ExecutionOf<T>>(plan, run, memory[position]);
 }
+
+// A round: every part of every execution.
+class Round {
+   public:
+    using What = void (Execution::*)(int part);
+
+    Round(const std::vector<std::unique_ptr<Execution>>& executions, What what) : what_(what) {
+        for (const auto& execution : executions)
+            for (int part = 0; part < execution->parts(); ++part) tasks_.push_back({execution.get(), part});
+    }
+    void run(int threads) {
+        auto task = [](void* round, int i) {
+            const auto& [what, tasks] = *static_cast<Round*>(round);
+            (tasks[size_t(i)].execution->*what)(tasks[size_t(i)].part);
+        };
+        run_together(int(tasks_.size()), threads, task, this);
+    }
+
+   private:
+    struct Task {
+        Execution* execution;
+        int part;
+    };
+    What what_;
+    std::vector<Task> tasks_;
+};
 
 template <class T>
 size_t packed_numbers(const Plan& plan, size_t matrix) {
@@ -204,13 +182,24 @@ void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, voi
                                static_cast<double*>(packed));
 }
 
-void execute(const Plan& plan, const echoic_run& run) {
-    check(plan, run);
-    if (run.steps == 0 || run.batch == 0) return;
-    if (plan.type == ECHOIC_FLOAT32)
-        execute_as<float>(plan, run);
-    else
-        execute_as<double>(plan, run);
+void execute(const std::vector<Run>& runs, int threads) {
+    constexpr size_t kWorthSharing = 1 << 18;
+    if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("run: expected 1 to 1024 threads");
+    for (const auto& [plan, run] : runs) check(*plan, *run);
+    std::vector<std::unique_ptr<Execution>> executions;
+    size_t bytes = 0;
+    bool sums = false;
+    for (const auto& [plan, run] : runs) {
+        if (run->steps == 0 || run->batch == 0) continue;
+        executions.push_back(plan->type == ECHOIC_FLOAT32 ? begin<float>(*plan, *run, executions.size())
+                                                          : begin<double>(*plan, *run, executions.size()));
+        bytes += executions.back()->bytes_to_pack();
+        sums = sums || run->sum_count > 0;
+    }
+    if (executions.empty()) return;
+    if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthSharing ? threads : 1);
+    Round(executions, &Execution::work).run(threads);
+    if (sums) Round(executions, &Execution::sum).run(threads);
 }
 
 }  // namespace echoic

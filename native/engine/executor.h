@@ -7,8 +7,14 @@ namespace echoic {
 
 constexpr int kMostThreads = 1024;
 
-// Raises std::invalid_argument with a sentence if the run does not fit the plan; touches no memory before.
-void execute(const Plan& plan, const echoic_run& run);
+struct Run {
+    const Plan* plan;
+    const echoic_run* run;
+};
+
+// All runs side by side on so many threads. Raises std::invalid_argument with a sentence if a run does not fit its plan;
+// touches no memory before.
+void execute(const std::vector<Run>& runs, int threads);
 
 size_t packed_bytes(const Plan& plan, size_t matrix);
 void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, void* packed);

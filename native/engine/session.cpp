@@ -105,7 +105,7 @@ class SessionOf final : public Session {
             auto& [session, meeting] = *static_cast<Shared*>(context);
             session->workers_[size_t(i)].work(session->by_columns_ ? &meeting : nullptr);
         };
-        run_together(threads_, work, &shared);
+        run_together(threads_, threads_, work, &shared);
     }
 
     const Plan plan_;

@@ -1,5 +1,6 @@
 #include "team.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -13,7 +14,8 @@ namespace {
 struct Job {
     void (*task)(void*, int);
     void* context;
-    int count;
+    int count, threads;
+    std::atomic<int> seats{threads - 1};  // for others than the caller
     std::atomic<int> next{0};
     std::atomic<bool> failed{false};
     std::exception_ptr error{};  // the first, which no thread but the caller's may raise
@@ -26,6 +28,9 @@ struct Job {
             }
     }
     static void enter(void* job) { static_cast<Job*>(job)->work(); }
+    void help() noexcept {
+        if (seats.fetch_sub(1) > 0) work();
+    }
 };
 
 using Gomp = void (*)(void (*)(void*), void*, unsigned, unsigned);
@@ -48,7 +53,7 @@ class Pool {
         if (!turn.owns_lock()) return job.work();
         {
             std::lock_guard lock(mutex_);
-            while (int(threads_.size()) < job.count - 1) threads_.emplace_back([this] { serve(); });
+            while (int(threads_.size()) < job.threads - 1) threads_.emplace_back([this] { serve(); });
             job_ = &job;
             ++number_;
             busy_ = int(threads_.size());
@@ -76,7 +81,7 @@ class Pool {
                 seen = number_;
                 job = job_;
             }
-            if (job != nullptr) job->work();
+            if (job != nullptr) job->help();
             std::lock_guard lock(mutex_);
             if (--busy_ == 0) idle_.notify_one();
         }
@@ -95,12 +100,12 @@ class Pool {
 
 void use_openmp(void* gomp_parallel) { openmp = reinterpret_cast<Gomp>(gomp_parallel); }
 
-void run_together(int count, void (*task)(void*, int), void* context) {
-    Job job{task, context, count};
-    if (count <= 1) {
+void run_together(int count, int threads, void (*task)(void*, int), void* context) {
+    Job job{task, context, count, std::min(count, threads)};
+    if (job.threads <= 1) {
         job.work();
     } else if (const Gomp gomp = openmp) {
-        gomp(Job::enter, &job, unsigned(count), 0);
+        gomp(Job::enter, &job, unsigned(job.threads), 0);
     } else {
         static Pool pool;
         pool.run(job);

@@ -25,6 +25,63 @@ T* at(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
+// Of a run: steps, rows of the batch, rows in all; offsets, active rows, cleared rows.
+using Sizes = std::tuple<int64_t, int64_t, int64_t>;
+using Steps = std::tuple<Address, Address, Address>;
+
+// A run with the arrays that describe it.
+class Arguments {
+   public:
+    Arguments(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
+              const std::vector<State>& states, const std::vector<Gradient>& gradients,
+              const std::vector<Address>& vectors, const std::vector<Matrix>& matrices, const std::vector<Sum>& sums) {
+        for (const auto& [role, index, data, stride] : ports) ports_.push_back({role, index, at(data), stride});
+        for (const auto& [width, initial, fresh, kept, stride, last] : states)
+            states_.push_back({width, at(initial), at(fresh), at(kept), stride, at(last)});
+        for (const auto& [width, last, initial, fresh] : gradients)
+            gradients_.push_back({width, at(last), at(initial), at(fresh)});
+        for (Address vector : vectors) vectors_.push_back(at(vector));
+        for (const auto& [data, rows, columns, packed] : matrices) matrices_.push_back({at(data), rows, columns, at(packed)});
+        for (const auto& [left, left_width, right, right_width, state, outer, columns] : sums)
+            sums_.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
+        std::tie(run_.steps, run_.batch, run_.rows) = sizes;
+        run_.offsets = at<const int64_t>(std::get<0>(steps));
+        run_.active = at<const int64_t>(std::get<1>(steps));
+        run_.cleared = at<const uint8_t>(std::get<2>(steps));
+        run_.backward = backward;
+        run_.threads = threads;
+    }
+
+    echoic_run run() {
+        run_.ports = ports_.data(), run_.port_count = ports_.size();
+        run_.states = states_.data(), run_.state_count = states_.size();
+        run_.gradients = gradients_.data(), run_.gradient_count = gradients_.size();
+        run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
+        run_.matrices = matrices_.data(), run_.matrix_count = matrices_.size();
+        run_.sums = sums_.data(), run_.sum_count = sums_.size();
+        return run_;
+    }
+
+   private:
+    std::vector<echoic_port> ports_;
+    std::vector<echoic_state> states_;
+    std::vector<echoic_gradient> gradients_;
+    std::vector<const void*> vectors_;
+    std::vector<echoic_matrix> matrices_;
+    std::vector<echoic_sum> sums_;
+    echoic_run run_{};
+};
+
+void execute(const std::vector<const echoic_plan*>& plans, const std::vector<echoic_run>& runs, int threads) {
+    char message[256] = "";
+    int done;
+    {
+        nb::gil_scoped_release released;
+        done = echoic_execute(plans.data(), runs.data(), runs.size(), threads, message, sizeof message);
+    }
+    if (!done) throw std::invalid_argument(message);
+}
+
 class Plan {
    public:
     Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, bool float64) {
@@ -36,46 +93,12 @@ class Plan {
     Plan(const Plan&) = delete;
     ~Plan() { echoic_plan_free(plan_); }
 
-    void execute(std::tuple<int64_t, int64_t, int64_t> sizes, std::tuple<Address, Address, Address> steps, bool backward,
-                 int threads, const std::vector<Port>& ports, const std::vector<State>& states,
-                 const std::vector<Gradient>& gradients, const std::vector<Address>& vectors,
-                 const std::vector<Matrix>& matrices, const std::vector<Sum>& sums) const {
-        std::vector<echoic_port> port_array;
-        for (const auto& [role, index, data, stride] : ports) port_array.push_back({role, index, at(data), stride});
-        std::vector<echoic_state> state_array;
-        for (const auto& [width, initial, fresh, kept, stride, last] : states)
-            state_array.push_back({width, at(initial), at(fresh), at(kept), stride, at(last)});
-        std::vector<echoic_gradient> gradient_array;
-        for (const auto& [width, last, initial, fresh] : gradients)
-            gradient_array.push_back({width, at(last), at(initial), at(fresh)});
-        std::vector<const void*> vector_array;
-        for (Address vector : vectors) vector_array.push_back(at(vector));
-        std::vector<echoic_matrix> matrix_array;
-        for (const auto& [data, rows, columns, packed] : matrices)
-            matrix_array.push_back({at(data), rows, columns, at(packed)});
-        std::vector<echoic_sum> sum_array;
-        for (const auto& [left, left_width, right, right_width, state, outer, columns] : sums)
-            sum_array.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
-        echoic_run run{};
-        std::tie(run.steps, run.batch, run.rows) = sizes;
-        run.offsets = at<const int64_t>(std::get<0>(steps));
-        run.active = at<const int64_t>(std::get<1>(steps));
-        run.cleared = at<const uint8_t>(std::get<2>(steps));
-        run.backward = backward;
-        run.threads = threads;
-        run.ports = port_array.data(), run.port_count = port_array.size();
-        run.states = state_array.data(), run.state_count = state_array.size();
-        run.gradients = gradient_array.data(), run.gradient_count = gradient_array.size();
-        run.vectors = vector_array.data(), run.vector_count = vector_array.size();
-        run.matrices = matrix_array.data(), run.matrix_count = matrix_array.size();
-        run.sums = sum_array.data(), run.sum_count = sum_array.size();
-        char message[256] = "";
-        int done;
-        {
-            nb::gil_scoped_release released;
-            done = echoic_execute(plan_, &run, message, sizeof message);
-        }
-        if (!done) throw std::invalid_argument(message);
+    void execute(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
+                 const std::vector<State>& states, const std::vector<Gradient>& gradients,
+                 const std::vector<Address>& vectors, const std::vector<Matrix>& matrices,
+                 const std::vector<Sum>& sums) const {
+        Arguments arguments(sizes, steps, backward, threads, ports, states, gradients, vectors, matrices, sums);
+        ::execute({plan_}, {arguments.run()}, threads);
     }
 
     size_t packed_bytes(size_t matrix) const {
@@ -119,6 +142,23 @@ class Borrowed {
     Py_buffer view_;
     bool held_;
 };
+
+// What Plan.execute takes, after the plan.
+using Call = std::tuple<const Plan*, Sizes, Steps, bool, int, std::vector<Port>, std::vector<State>, std::vector<Gradient>,
+                        std::vector<Address>, std::vector<Matrix>, std::vector<Sum>>;
+
+void execute_together(const std::vector<Call>& calls, int threads) {
+    std::vector<const echoic_plan*> plans;
+    std::vector<Arguments> arguments;
+    std::vector<echoic_run> runs;
+    arguments.reserve(calls.size());
+    for (const auto& [plan, sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums] : calls) {
+        plans.push_back(plan->get());
+        arguments.emplace_back(sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums);
+        runs.push_back(arguments.back().run());
+    }
+    execute(plans, runs, threads);
+}
 
 class Session {
    public:
@@ -183,6 +223,8 @@ NB_MODULE(_native, m) {
              "Write the output [batch, O] of an input [batch, I]. False, and nothing is done, where the input is no\n"
              "contiguous array of the plan's type and this shape.")
         .def("state", &Session::state, nb::arg("index"), "A view [batch, W]; the state lies elsewhere after a step.");
+    m.def("execute_together", &execute_together, nb::arg("calls"), nb::arg("threads"),
+          "Several runs side by side: of each the plan, and what Plan.execute takes.");
     m.def("opcode", [](const std::string& name) { return echoic_opcode(name.c_str()); });
     m.def("instruction_set", [] { return std::string(echoic_instruction_set()); });
     m.def("instruction_sets", [] {

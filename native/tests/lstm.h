@@ -76,7 +76,7 @@ template <class T>
 struct Numbers {
     std::vector<T> x, weight_in, weight, bias, h0, c0, fresh_h, fresh_c, pull, pull_h, pull_c;
     std::vector<T> h, c, saved, last_h, last_c;
-    std::vector<T> gates, grad_x, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
+    std::vector<T> gates, grad_x, grad_weight, grad_weight_in, grad_bias, grad_cells, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
 
     template <class Other>
     explicit Numbers(const Numbers<Other>& from, const Shape& shape) { take(from), clear(shape); }
@@ -96,6 +96,8 @@ struct Numbers {
         for (auto* to : {&h, &c}) fill(*to, s.rows * s.h, nan);
         fill(saved, s.rows * 5 * s.h, nan), fill(gates, s.rows * 4 * s.h, nan);
         fill(grad_x, s.rows * inputs(s.h), nan);
+        fill(grad_weight, 4 * s.h * s.h, nan), fill(grad_weight_in, 4 * s.h * inputs(s.h), nan);
+        fill(grad_bias, 4 * s.h, nan), fill(grad_cells, s.h * s.h, nan);
         last_h = h0, last_c = c0;            // rows of no step keep their state
         grad_h0 = pull_h, grad_c0 = pull_c;  // and hand their gradient through
         for (auto* to : {&grad_fresh_h, &grad_fresh_c}) fill(*to, s.batch * s.h, 0);
@@ -114,6 +116,7 @@ struct Numbers {
 // The same without the engine, one row after the other.
 inline void run_plainly(const Shape& s, Numbers<double>& n) {
     const int64_t h = s.h, d = inputs(h);
+    for (auto* sum : {&n.grad_weight, &n.grad_weight_in, &n.grad_bias, &n.grad_cells}) std::fill(sum->begin(), sum->end(), 0.0);
     auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
     for (int64_t row = 0; row < s.batch; ++row) {
         std::vector<double> hidden(n.h0.begin() + row * h, n.h0.begin() + (row + 1) * h);
@@ -163,6 +166,18 @@ inline void run_plainly(const Shape& s, Numbers<double>& n) {
                 gates[3 * h + i] = total * t * o * (1 - o);
                 dc[size_t(i)] = inner * keep;
             }
+            const bool cleared = s.clears(step, row);
+            const double* before = cleared ? &n.fresh_h[size_t(row * h)]
+                                   : step == 0 ? &n.h0[size_t(row * h)]
+                                               : &n.h[s.at(step - 1, row) * size_t(h)];
+            for (int64_t j = 0; j < 4 * h; ++j) {
+                n.grad_bias[size_t(j)] += gates[j];
+                for (int64_t i = 0; i < h; ++i) n.grad_weight[size_t(j * h + i)] += gates[j] * before[i];
+                for (int64_t i = 0; i < d; ++i) n.grad_weight_in[size_t(j * d + i)] += gates[j] * n.x[at * size_t(d) + size_t(i)];
+            }
+            for (int64_t j = 0; j < h; ++j)  // of no parameter: a sum of other operands
+                for (int64_t i = 0; i < h; ++i)
+                    n.grad_cells[size_t(j * h + i)] += n.pull[at * size_t(h) + size_t(j)] * cells[size_t(step)][size_t(i)];
             for (int64_t i = 0; i < d; ++i) {
                 double& sum = n.grad_x[at * size_t(d) + size_t(i)] = 0;
                 for (int64_t j = 0; j < 4 * h; ++j) sum += gates[j] * n.weight_in[size_t(i * 4 * h + j)];
@@ -198,38 +213,76 @@ struct Plans {
     ~Plans() { echoic_plan_free(forward), echoic_plan_free(backward); }
 };
 
+// Forward by the engine: the run with the arrays that describe it.
+template <class T>
+struct Forward {
+    echoic_state states[2];
+    echoic_port ports[6];
+    const void* vectors[1];
+    echoic_matrix matrices[2];
+    echoic_run run{};
+
+    Forward(const Shape& s, Numbers<T>& n, int threads)
+        : states{{s.h, n.h0.data(), n.fresh_h.data(), n.h.data(), s.h, n.last_h.data()},
+                 {s.h, n.c0.data(), n.fresh_c.data(), n.c.data(), s.h, n.last_c.data()}},
+          ports{{ECHOIC_PACKED, 0, n.x.data(), inputs(s.h)}, {ECHOIC_ENTERING, 0, nullptr, 0},
+                {ECHOIC_ENTERING, 1, nullptr, 0},            {ECHOIC_LEAVING, 0, nullptr, 0},
+                {ECHOIC_LEAVING, 1, nullptr, 0},             {ECHOIC_PACKED, 0, n.saved.data(), 5 * s.h}},
+          vectors{n.bias.data()},
+          matrices{{n.weight.data(), 4 * s.h, 1, nullptr}, {n.weight_in.data(), 4 * s.h, 1, nullptr}} {
+        run.steps = int64_t(s.offsets.size()), run.batch = s.batch, run.rows = s.rows, run.threads = threads;
+        run.offsets = s.offsets.data(), run.active = s.active.data();
+        run.cleared = s.cleared.empty() ? nullptr : s.cleared.data();
+        run.ports = ports, run.port_count = 6, run.states = states, run.state_count = 2;
+        run.vectors = vectors, run.vector_count = 1, run.matrices = matrices, run.matrix_count = 2;
+    }
+    Forward(const Forward&) = delete;
+};
+
+// Backward, after it.
+template <class T>
+struct Backward {
+    Forward<T> forward;
+    echoic_gradient gradients[2];
+    echoic_port ports[9];
+    echoic_sum sums[3];
+    echoic_run run;
+
+    Backward(const Shape& s, Numbers<T>& n, int threads)
+        : forward(s, n, threads),
+          gradients{{s.h, n.pull_h.data(), n.grad_h0.data(), n.grad_fresh_h.data()},
+                    {s.h, n.pull_c.data(), n.grad_c0.data(), n.grad_fresh_c.data()}},
+          ports{{ECHOIC_PACKED, 0, n.pull.data(), s.h},      {ECHOIC_PACKED, 0, n.saved.data(), 5 * s.h},
+                {ECHOIC_ENTERING, 1, nullptr, 0},            {ECHOIC_GRADIENT_IN, 0, nullptr, 0},
+                {ECHOIC_GRADIENT_IN, 1, nullptr, 0},         {ECHOIC_PACKED, 0, n.gates.data(), 4 * s.h},
+                {ECHOIC_GRADIENT_OUT, 0, nullptr, 0},        {ECHOIC_GRADIENT_OUT, 1, nullptr, 0},
+                {ECHOIC_PACKED, 0, n.grad_x.data(), inputs(s.h)}},
+          sums{{n.gates.data(), 4 * s.h, nullptr, s.h, 0, n.grad_weight.data(), n.grad_bias.data()},
+               {n.gates.data(), 4 * s.h, n.x.data(), inputs(s.h), -1, n.grad_weight_in.data(), nullptr},
+               {n.pull.data(), s.h, nullptr, s.h, 1, n.grad_cells.data(), nullptr}},
+          run(forward.run) {
+        for (echoic_matrix& matrix : forward.matrices) std::swap(matrix.row_stride, matrix.column_stride);
+        run.backward = 1, run.ports = ports, run.port_count = 9, run.vector_count = 0;
+        run.gradients = gradients, run.gradient_count = 2, run.sums = sums, run.sum_count = 3;
+    }
+    Backward(const Backward&) = delete;
+};
+
+inline void execute(const std::vector<const echoic_plan*>& plans, const std::vector<echoic_run>& runs, int threads) {
+    char message[256] = "";
+    if (!CHECK(echoic_execute(plans.data(), runs.data(), runs.size(), threads, message, sizeof message)))
+        std::fprintf(stderr, "%s\n", message);
+}
+
 // Both directions by the engine.
 template <class T>
 void run_by_engine(const Plans& plans, const Shape& s, Numbers<T>& n, int threads, bool backward = true) {
-    const int64_t h = s.h;
-    char message[256] = "";
-    echoic_run run{};
-    run.steps = int64_t(s.offsets.size()), run.batch = s.batch, run.rows = s.rows, run.threads = threads;
-    run.offsets = s.offsets.data(), run.active = s.active.data();
-    run.cleared = s.cleared.empty() ? nullptr : s.cleared.data();
-    echoic_state states[] = {{h, n.h0.data(), n.fresh_h.data(), n.h.data(), h, n.last_h.data()},
-                             {h, n.c0.data(), n.fresh_c.data(), n.c.data(), h, n.last_c.data()}};
-    echoic_port there[] = {{ECHOIC_PACKED, 0, n.x.data(), inputs(h)}, {ECHOIC_ENTERING, 0, nullptr, 0},
-                           {ECHOIC_ENTERING, 1, nullptr, 0}, {ECHOIC_LEAVING, 0, nullptr, 0},
-                           {ECHOIC_LEAVING, 1, nullptr, 0}, {ECHOIC_PACKED, 0, n.saved.data(), 5 * h}};
-    const void* vectors[] = {n.bias.data()};
-    echoic_matrix matrices[] = {{n.weight.data(), 4 * h, 1, nullptr}, {n.weight_in.data(), 4 * h, 1, nullptr}};
-    run.ports = there, run.port_count = 6, run.states = states, run.state_count = 2;
-    run.vectors = vectors, run.vector_count = 1, run.matrices = matrices, run.matrix_count = 2;
-    if (!backward) states[0].kept = states[1].kept = nullptr;  // then only the last ones are held
-    if (!CHECK(echoic_execute(plans.forward, &run, message, sizeof message))) std::fprintf(stderr, "%s\n", message);
+    Forward<T> there(s, n, threads);
+    if (!backward) there.states[0].kept = there.states[1].kept = nullptr;  // then only the last ones are held
+    execute({plans.forward}, {there.run}, threads);
     if (!backward) return;
-    echoic_gradient gradients[] = {{h, n.pull_h.data(), n.grad_h0.data(), n.grad_fresh_h.data()},
-                                   {h, n.pull_c.data(), n.grad_c0.data(), n.grad_fresh_c.data()}};
-    echoic_port back[] = {{ECHOIC_PACKED, 0, n.pull.data(), h}, {ECHOIC_PACKED, 0, n.saved.data(), 5 * h},
-                          {ECHOIC_ENTERING, 1, nullptr, 0}, {ECHOIC_GRADIENT_IN, 0, nullptr, 0},
-                          {ECHOIC_GRADIENT_IN, 1, nullptr, 0}, {ECHOIC_PACKED, 0, n.gates.data(), 4 * h},
-                          {ECHOIC_GRADIENT_OUT, 0, nullptr, 0}, {ECHOIC_GRADIENT_OUT, 1, nullptr, 0},
-                          {ECHOIC_PACKED, 0, n.grad_x.data(), inputs(h)}};
-    for (echoic_matrix& matrix : matrices) std::swap(matrix.row_stride, matrix.column_stride);
-    run.backward = 1, run.ports = back, run.port_count = 9, run.vector_count = 0;
-    run.gradients = gradients, run.gradient_count = 2;
-    if (!CHECK(echoic_execute(plans.backward, &run, message, sizeof message))) std::fprintf(stderr, "%s\n", message);
+    const Backward<T> back(s, n, threads);
+    execute({plans.backward}, {back.run}, threads);
 }
 
 // By how much two results differ at most, relative to 1; infinite where a number is missing.
@@ -248,7 +301,9 @@ template <class A, class B>
 double apart(const Numbers<A>& a, const Numbers<B>& b) {
     double worst = 0;
     for (double off : {apart(a.h, b.h), apart(a.c, b.c), apart(a.saved, b.saved), apart(a.last_h, b.last_h),
-                       apart(a.last_c, b.last_c), apart(a.gates, b.gates), apart(a.grad_x, b.grad_x), apart(a.grad_h0, b.grad_h0),
+                       apart(a.last_c, b.last_c), apart(a.gates, b.gates), apart(a.grad_x, b.grad_x),
+                       apart(a.grad_weight, b.grad_weight), apart(a.grad_weight_in, b.grad_weight_in),
+                       apart(a.grad_bias, b.grad_bias), apart(a.grad_cells, b.grad_cells), apart(a.grad_h0, b.grad_h0),
                        apart(a.grad_c0, b.grad_c0), apart(a.grad_fresh_h, b.grad_fresh_h),
                        apart(a.grad_fresh_c, b.grad_fresh_c)})
         worst = std::max(worst, off);

@@ -52,7 +52,8 @@ bool run_if_a_plan(const Code& code) {
     run.ports = given.data(), run.port_count = given.size();
     run.vectors = vector_data.data(), run.vector_count = vector_data.size();
     run.matrices = matrix_data.data(), run.matrix_count = matrix_data.size();
-    CHECK(echoic_execute(plan.get(), &run, message, sizeof message));
+    const echoic_plan* decoded = plan.get();
+    CHECK(echoic_execute(&decoded, &run, 1, 2, message, sizeof message));
     return true;
 }
 
@@ -128,7 +129,9 @@ void the_interface() {
     echoic_pack(plan, 1, &from, nullptr);
     echoic_run nothing{};
     nothing.threads = 1;
-    CHECK(!echoic_execute(plan, &nothing, nullptr, 0));
+    const echoic_plan* decoded = plan;
+    CHECK(!echoic_execute(&decoded, &nothing, 1, 1, nullptr, 0));
+    CHECK(echoic_execute(nullptr, nullptr, 0, 1, nullptr, 0) && !echoic_execute(nullptr, nullptr, 0, 0, nullptr, 0));
     echoic_plan_free(plan);
 }
 

@@ -61,6 +61,33 @@ void columns_by_themselves(int64_t h, const std::vector<int64_t>& lengths, bool 
     }
 }
 
+// Several runs of different sizes and types in one call: each as if it were alone, also where there are more of them
+// than threads.
+void side_by_side() {
+    Random random(14);
+    const lstm::Shape large(263, {9, 9}, true, random), small(17, kLengths, false, random), none(3, {0, 0}, false, random);
+    const lstm::Plans large_plans(263, 0), small_plans(17, 1), no_plans(3, 0);
+    const lstm::Numbers<float> large_given(large, random), none_given(none, random);
+    const lstm::Numbers<double> small_given(small, random);
+    lstm::Numbers<float> large_expected(large_given, large);
+    lstm::Numbers<double> small_expected(small_given, small);
+    lstm::run_by_engine(large_plans, large, large_expected, 1);
+    lstm::run_by_engine(small_plans, small, small_expected, 1);
+    for (int threads : {1, 2, 3, 4}) {
+        lstm::Numbers<float> large_found(large_given, large), none_found(none_given, none);
+        lstm::Numbers<double> small_found(small_given, small);
+        const int each = std::max(1, threads / 2);
+        lstm::Forward<float> there(large, large_found, each), nowhere(none, none_found, 1);
+        lstm::Forward<double> other(small, small_found, each);
+        lstm::execute({large_plans.forward, no_plans.forward, small_plans.forward}, {there.run, nowhere.run, other.run}, threads);
+        const lstm::Backward<float> back(large, large_found, each);
+        const lstm::Backward<double> other_back(small, small_found, each);
+        lstm::execute({large_plans.backward, small_plans.backward}, {back.run, other_back.run}, threads);
+        CHECK(lstm::apart(large_found, large_expected) == 0);
+        CHECK(lstm::apart(small_found, small_expected) == 0);
+    }
+}
+
 // Memory that is not there is an error of the call, whichever thread meets it.
 void too_little_memory() {
     Code code = {2001, 1, 1};
@@ -76,7 +103,8 @@ void too_little_memory() {
         echoic_run run{};
         run.steps = 1, run.batch = run.rows = 64, run.offsets = &offset, run.active = &active, run.threads = threads;
         run.ports = &port, run.port_count = 1;
-        CHECK(!echoic_execute(plan, &run, message, sizeof message));
+        const echoic_plan* decoded = plan;
+        CHECK(!echoic_execute(&decoded, &run, 1, threads, message, sizeof message));
         CHECK(message[0] != 0);
     }
     echoic_plan_free(plan);
@@ -95,5 +123,6 @@ void test_threads() {
         columns_by_themselves<double>(190, {6, 6, 1}, resets);
     }
     too_little_memory();
+    side_by_side();
     calls_at_once<float>();
 }

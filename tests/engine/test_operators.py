@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.conformance.cases import CASES, Case, make_problem, solve
 from tests.tolerances import TOLERANCES, assert_same
 from torch import Tensor
 
-from echoic.cells import GRU, LSTM, Cell
+from echoic.cells import GRU, LSTM, Cell, Elman
 from echoic.engine import operators, unroll
 from echoic.engine.compiled import Compiled, compiled, effective_tensors
 from echoic.layers import Recurrent
@@ -112,6 +113,28 @@ def test_compilation_without_graph_breaks(bidirectional: bool) -> None:
         grads = torch.autograd.grad(outputs.square().sum() + state[0][1].sum(), [inputs, *layer.parameters()])
         results.append({"outputs": outputs.detach(), **{str(i): g for i, g in enumerate(grads)}})
     assert_same(results[1], results[0], TOLERANCES[torch.float32])
+
+
+def test_a_layer_that_never_ran_is_compiled_and_again_when_an_option_changes() -> None:
+    """Other cells that come and go are no reason to compile again."""
+    cell, inputs = Elman(3, 5), torch.randn(2, 6, 3)
+    layer = Recurrent(cell, backend="native")
+    compilations: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Any:
+        compilations.append(len(graph.graph.nodes))
+        return graph.forward
+
+    whole = torch.compile(layer, fullgraph=True, backend=count)
+    torch.testing.assert_close(whole(inputs)[0], layer(inputs)[0])
+    for size in (4, 5, 6):
+        Recurrent(GRU(3, size), backend="native")(inputs)
+        gc.collect()
+        whole(inputs)
+    assert len(compilations) == 1
+    cell.nonlinearity = "relu"
+    torch.testing.assert_close(whole(inputs)[0], layer(inputs)[0])
+    assert len(compilations) == 2
 
 
 def test_export() -> None:

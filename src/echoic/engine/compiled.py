@@ -9,7 +9,7 @@ from itertools import count
 from threading import Lock
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 import torch
 from torch import Tensor
@@ -142,8 +142,10 @@ class Compiled:
         native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
-        pointwise = sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
-        return Kernel(plan, tuple(ports), native, vectors, matrices, sum(plan.matrix_sizes) + pointwise + 1)
+        work = sum(plan.matrix_sizes) + sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
+        if "grad.output" in program.widths:
+            work += sum(s.left_width * s.right_width for s in self.sums)
+        return Kernel(plan, tuple(ports), native, vectors, matrices, work + 1)
 
     def _port(self, name: str, width: int, result: bool = False) -> tuple[Port, int]:
         """Where a source or a result lies, and at which column."""
@@ -168,23 +170,36 @@ _by_key: dict[str, Compiled] = {}
 _compiling = Lock()  # one at a time: PyTorch's recorder has state of its own
 
 
-_of_cell: WeakKeyDictionary[Cell, tuple[Hashable, Compiled | str]] = WeakKeyDictionary()
+_of_cell: dict[int, tuple[Hashable, Compiled | str]] = {}
 
 
 def compiled(cell: Cell) -> Compiled | str:
     """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
-    options = None if cell._modules else _plain_options(cell)
-    known = _of_cell.get(cell)
-    if known is not None and options is not None and known[0] == options:
-        return known[1]
-    found = _compiled_anew(cell)
-    _of_cell[cell] = (options, found)
-    return found
+    if torch.compiler.is_compiling():
+        return _as_constant(cell, _plain_options(cell))
+    return _looked_up(cell, None if cell._modules else _plain_options(cell))
 
 
 def compiled_before(cell: Cell) -> Compiled | str:
     """What ``compiled`` gave for a cell last."""
-    return _of_cell[cell][1]
+    return compiled(cell) if torch.compiler.is_compiling() else _of_cell[id(cell)][1]
+
+
+@torch.compiler.assume_constant_result
+def _as_constant(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
+    """``compiled`` for torch.compile, which takes what comes out and does not look in, but guards the options."""
+    return _looked_up(cell, None if cell._modules else options)
+
+
+def _looked_up(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
+    known = _of_cell.get(id(cell))
+    if known is not None and options is not None and known[0] == options:
+        return known[1]
+    found = _compiled_anew(cell)
+    if known is None:
+        finalize(cell, _of_cell.pop, id(cell), None)
+    _of_cell[id(cell)] = (options, found)
+    return found
 
 
 def _compiled_anew(cell: Cell) -> Compiled | str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +26,21 @@ def address(tensors: Sequence[Tensor], index: int) -> int:
     return tensors[index].data_ptr() if tensors else 0
 
 
-def execute(
+class Launch(NamedTuple):
+    """A run that is ready.
+
+    plan: what to run. before, after: what ``Plan.execute`` takes before and after the number of threads.
+    work: multiplications, roughly. alive: memory that must stay until it is done.
+    """
+
+    plan: Any
+    before: tuple[Any, ...]
+    after: tuple[Any, ...]
+    work: int
+    alive: tuple[Any, ...]
+
+
+def prepare(
     kernel: Kernel,
     sizes: tuple[int, int],
     timing: Timing,
@@ -34,8 +49,8 @@ def execute(
     gradients: list[tuple[int, ...]],
     derived: Sequence[Tensor],
     sums: list[tuple[int, ...]] | None = None,
-) -> None:
-    """Run a kernel.
+) -> Launch:
+    """Make a run ready.
 
     Args:
         kernel: what to run.
@@ -47,28 +62,41 @@ def execute(
         sums: as ``echoic_sum`` has them, of a run from the last step to the first; None for a run forward.
     """
     rows, batch = sizes
-    if rows == 0:
-        return
     offsets, active, cleared = timing
     vectors = [derived[i].contiguous() for i in kernel.vectors]
-    matrices = [derived[i] for i in kernel.matrices]
     ports = [
         (p.role, 0, arrays[p.name].data_ptr(), p.width) if p.role == PACKED else (p.role, p.index, 0, 0)
         for p in kernel.ports
     ]
-    use_openmp_of_torch()
-    kernel.native.execute(
+    before = (
         (active.shape[0], batch, rows),
         (offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()),
         sums is not None,
-        max(1, min(torch.get_num_threads(), rows * kernel.work // _WORTH_A_THREAD)),
+    )
+    after = (
         ports,
         states,
         gradients,
         [vector.data_ptr() for vector in vectors],
-        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in matrices],
+        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in (derived[i] for i in kernel.matrices)],
         sums or [],
     )
+    return Launch(kernel.native, before, after, rows * kernel.work, (vectors, arrays, derived))
+
+
+def launch(runs: Sequence[Launch]) -> None:
+    """Do runs side by side."""
+    runs = [run for run in runs if run.work]
+    if not runs:
+        return
+    use_openmp_of_torch()
+    threads = max(1, min(torch.get_num_threads(), sum(run.work for run in runs) // _WORTH_A_THREAD))
+    if len(runs) == 1:
+        plan, before, after, _, _ = runs[0]
+        plan.execute(*before, threads, *after)
+    else:
+        each = max(1, threads // len(runs))
+        engine.execute_together([(plan, *before, each, *after) for plan, before, after, _, _ in runs], threads)
 
 
 def check_forced_instruction_set() -> None:

@@ -6,7 +6,8 @@ import torch
 
 from echoic.cells import Cell
 from echoic.engine.compiled import Kernel, compiled
-from echoic.program.plan import Matmul, Pointwise, Reduce
+from echoic.program.phases import Phase
+from echoic.program.plan import Matmul, Pointwise, Reduce, Stage
 
 
 def explain_native(cell: Cell, dtype: torch.dtype) -> str:
@@ -15,28 +16,37 @@ def explain_native(cell: Cell, dtype: torch.dtype) -> str:
 
     step = compiled(cell)
     assert not isinstance(step, str)
-    forward, backward = (step.kernel(name, dtype) for name in ("forward", "backward"))
-    products, others = (sum(_arithmetic(kernel)[i] for kernel in (forward, backward)) for i in (0, 1))
+    kernels = [step.kernel(name, dtype) for name in ("forward", "backward")]
+    sums = sum(2 * s.left_width * s.right_width for s in step.sums)
+    products, others = (sum(_arithmetic(kernel)[i] for kernel in kernels) for i in (0, 1))
     kept = step.saved_width + sum(w for w, keep in zip(step.widths, step.kept("gates"), strict=True) if keep)
-    weights = sum(forward.plan.matrix_sizes)
+    weights = sum(kernels[0].plan.matrix_sizes[s.matrix] for s in _stages(kernels[0], within=True) if isinstance(s, Matmul))
     size = dtype.itemsize
-    return (
-        f"{engine.instruction_set()}, up to {torch.get_num_threads()} threads; "
-        f"a step forward: {_operations(forward)}; backward: {_operations(backward)}; "
-        f"matmuls are {products / (products + others):.0%} of the arithmetic; "
+    lines = (
+        f"{engine.instruction_set()}, up to {torch.get_num_threads()} threads",
+        f"a step forward: {_operations(_stages(kernels[0], within=True))}",
+        f"backward: {_operations(_stages(kernels[1], within=True))}",
+        f"for many steps at once: {_operations([*_stages(kernels[0], within=False), *_stages(kernels[1], within=False)])}, "
+        f"{len(step.sums)} gradient{'s' * (len(step.sums) != 1)} of parameters",
+        f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
         f"{weights * size:,} bytes of recurrent weights are read a step, "
-        f"{kept * size:,} bytes a row and step are kept for the backward"
+        f"{kept * size:,} bytes a row and step are kept for the backward",
+        *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
+    return "; ".join(lines)
 
 
-def _operations(kernel: Kernel) -> str:
-    stages = kernel.plan.stages
+def _stages(kernel: Kernel, within: bool) -> list[Stage]:
+    return [stage for stage in kernel.plan.stages if (stage.phase == Phase.WITHIN) == within]
+
+
+def _operations(stages: list[Stage]) -> str:
     counts = {
         "matmul": sum(isinstance(stage, Matmul) for stage in stages),
         "reduction": sum(isinstance(stage, Reduce) for stage in stages),
         "pointwise operation": sum(len(stage.micros) for stage in stages if isinstance(stage, Pointwise)),
     }
-    return ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
+    return ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count) or "no operation"
 
 
 def _arithmetic(kernel: Kernel) -> tuple[int, int]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
-from echoic.engine.compiled import Compiled, compiled, compiled_before, effective_tensors
+from echoic.engine.compiled import compiled, compiled_before, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.record import recording
 from echoic.engine.segments import run_in_segments
@@ -47,14 +47,38 @@ class Native:
         return None
 
     def run(self, cell: Cell, call: Call) -> tuple[Tensor, Any]:
-        step = compiled_before(cell)  # asked just before, whether it is refused
-        assert not isinstance(step, str)
-        return MEMORY[call.memory if torch.is_grad_enabled() else "store"](cell, step, call)
+        return self.run_together([cell], [call])[0]
+
+    def run_together(self, cells: Sequence[Cell], calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
+        """Calls that are one in everything but cell, state and direction, side by side; segments one after the other."""
+        pieces = [_Piece(cell, call, cleared_before(call)) for cell, call in zip(cells, calls, strict=True)]
+        memory = calls[0].memory if torch.is_grad_enabled() else "store"
+        if memory == "checkpoint":
+            return [_checkpoint(piece) for piece in pieces]
+        return _run(pieces, KEEP[memory])
 
 
-def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: str) -> tuple[Tensor, Any]:
+class _Piece(NamedTuple):
     """A call in one piece. cleared: [T, B] rows whose state is fresh before a step, or None."""
-    layout = Layout(call, cleared)
+
+    cell: Cell
+    call: Call
+    cleared: Tensor | None
+
+
+KEEP = {"store": "gates", "recompute": "states"}
+
+
+def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
+    layouts = [Layout(piece.call, piece.cleared) for piece in pieces]
+    results = operators.run([_asked(*both, keep) for both in zip(pieces, layouts, strict=True)])
+    return [_result(*each) for each in zip(pieces, layouts, results, strict=True)]
+
+
+def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
+    cell, call, cleared = piece
+    step = compiled_before(cell)  # asked just before, whether it is refused
+    assert not isinstance(step, str)
     inputs = call.inputs if call.lengths is None else layout.pack(call.inputs)
     apart = step.recording.apart is not None
     given = passes.Given(
@@ -67,31 +91,20 @@ def _run(cell: Cell, step: Compiled, call: Call, cleared: Tensor | None, keep: s
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
     again = (lambda: cell.project(inputs)) if apart else None
-    outputs, last = operators.run(given, layout.timing, step.key, keep, again)
-    if call.lengths is not None:
+    return operators.Asked(given, layout.timing, step.key, keep, again)
+
+
+def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:
+    outputs, last = result
+    if piece.call.lengths is not None:
         outputs = layout.unpack(outputs)
-    return outputs, type(call.state)(*(layout.unranked(part) for part in last))
+    return outputs, type(piece.call.state)(*(layout.unranked(part) for part in last))
 
 
-def _store(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
-    return _run(cell, step, call, cleared_before(call), "gates")
-
-
-def _recompute(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
-    return _run(cell, step, call, cleared_before(call), "states")
-
-
-def _checkpoint(cell: Cell, step: Compiled, call: Call) -> tuple[Tensor, Any]:
+def _checkpoint(piece: _Piece) -> tuple[Tensor, Any]:
     """A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
 
     def run(cell: Cell, part: Call, cleared: Tensor | None) -> tuple[Tensor, Any]:
-        return _run(cell, step, part, cleared, "gates")
+        return _run([_Piece(cell, part, cleared)], "gates")[0]
 
-    return run_in_segments(cell, call, cleared_before(call), run)
-
-
-MEMORY: dict[str, Callable[[Cell, Compiled, Call], tuple[Tensor, Any]]] = {
-    "store": _store,
-    "recompute": _recompute,
-    "checkpoint": _checkpoint,
-}
+    return run_in_segments(piece.cell, piece.call, piece.cleared, run)

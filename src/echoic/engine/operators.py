@@ -7,7 +7,8 @@ operator's overhead. The gradient of the gradient is left to the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -16,36 +17,55 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from echoic.engine.compiled import compiled_by_key
 from echoic.engine.layout import Timing
-from echoic.engine.passes import Given, Gradients, Made, backward, forward, kept_rows
+from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward, forward, kept_rows
 from echoic.engine.replay import replay
 
 
-def run(
-    given: Given, timing: Timing, key: str, keep: str, project_again: Callable[[], Tensor] | None
-) -> tuple[Tensor, Sequence[Tensor]]:
-    """Outputs, [N, O] or [T, B, O] as the inputs are, and the last state [B, W] of each field.
+class Asked(NamedTuple):
+    """What ``run`` is to run.
 
-    Args:
-        given: what is run.
-        timing: when which rows are run.
-        key: of the compiled cell.
-        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
-        project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
-            that need not be kept; else None.
+    given: the numbers. timing: when which rows are run. key: of the compiled cell.
+    keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+    project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones that
+        need not be kept; else None.
     """
-    cell, fields = compiled_by_key(key), len(given.states)
+
+    given: Given
+    timing: Timing
+    key: str
+    keep: str
+    project_again: Callable[[], Tensor] | None
+
+
+Result = tuple[Tensor, Sequence[Tensor]]
+
+
+def run(asked: Sequence[Asked]) -> list[Result]:
+    """Of each outputs, [N, O] or [T, B, O] as the inputs are, and the last state [B, W] of each field."""
     if torch._C._are_functorch_transforms_active():
-        outputs, *last = replay(cell, _flat(given), timing)
-        return _like(outputs, given.inputs), last
+        return [_replayed(each) for each in asked]
     if _watched():
-        outputs, *rest = run_operator(*_flat(given), *timing, key, keep)
-        return _like(outputs, given.inputs), rest[:fields]
-    if keep == "nothing":
-        made = forward(cell, given, timing, keep)
-        return made.outputs, made.last
-    how = How((fields, len(given.fresh)), timing, key, keep, project_again)
-    outputs, *last = _Recurrence.apply(how, given.inputs, *given.states, *given.fresh, *given.parameters)
-    return outputs, last
+        return [_as_operator(each) for each in asked]
+    if all(each.keep == "nothing" for each in asked):
+        made = forward([Pass(compiled_by_key(key), given, timing, keep) for given, timing, key, keep, _ in asked])
+        return [(each.outputs, each.last) for each in made]
+    if any(each.keep == "nothing" for each in asked):
+        return [result for each in asked for result in run([each])]
+    hows = [How((len(g.states), len(g.fresh), len(g.parameters)), *rest) for g, *rest in asked]
+    tensors = [tensor for each in asked for tensor in _listed(each.given)]
+    results = iter(_Recurrence.apply(hows, *tensors))
+    return [(next(results), list(islice(results, how.sizes[0]))) for how in hows]
+
+
+def _replayed(asked: Asked) -> Result:
+    outputs, *last = replay(compiled_by_key(asked.key), _flat(asked.given), asked.timing)
+    return _like(outputs, asked.given.inputs), last
+
+
+def _as_operator(asked: Asked) -> Result:
+    given, timing, key, keep, _ = asked
+    outputs, *rest = run_operator(*_flat(given), *timing, key, keep)
+    return _like(outputs, given.inputs), rest[: len(given.states)]
 
 
 def _flat(given: Given) -> Given:
@@ -74,7 +94,7 @@ def run_operator(
 ) -> list[Tensor]:
     """Outputs, each field of the last state, then, unless nothing is kept, what ``Made`` holds besides."""
     given, timing = Given(inputs, states, fresh, parameters), Timing(offsets, active, cleared)
-    made = forward(compiled_by_key(key), given, timing, keep)
+    (made,) = forward([Pass(compiled_by_key(key), given, timing, keep)])
     return [made.outputs, *made.last, *((*made.kept, made.saved) if keep != "nothing" else ())]
 
 
@@ -120,8 +140,8 @@ def run_backward_operator(
 ) -> list[Tensor]:
     """The gradients of the inputs, the states, the fresh states, the trained parameters."""
     given, timing = Given(inputs, states, fresh, parameters), Timing(offsets, active, cleared)
-    cell, made = compiled_by_key(key), Made(outputs, [], list(kept), saved)
-    found = backward(cell, given, timing, keep, made, pull, pulls, to_inputs)
+    made = Made(outputs, [], list(kept), saved)
+    (found,) = backward([Pulled(Pass(compiled_by_key(key), given, timing, keep), made, pull, pulls, to_inputs)])
     return [found.inputs, *found.states, *found.fresh, *_own(found.trained)]
 
 
@@ -164,95 +184,121 @@ def _own(trained: Sequence[Tensor]) -> list[Tensor]:
 
 
 class How(NamedTuple):
-    """sizes: fields of the state, and of the fresh one if there are resets; the others as ``run`` takes them."""
+    """sizes: fields of the state, and of the fresh one if there are resets; parameters. The others as in ``Asked``."""
 
-    sizes: tuple[int, int]
+    sizes: tuple[int, int, int]
     timing: Timing
     key: str
     keep: str
     project_again: Callable[[], Tensor] | None
+
+    def given(self, tensors: Iterator[Tensor]) -> Given:
+        """The next of some tensors in their places."""
+        return Given(next(tensors), *(list(islice(tensors, size)) for size in self.sizes))
+
+
+def _listed(given: Given) -> list[Tensor]:
+    return [given.inputs, *given.states, *given.fresh, *given.parameters]
 
 
 class _Recurrence(torch.autograd.Function):
     """``forward`` and ``backward`` without the overhead of operators."""
 
     @staticmethod
-    def forward(ctx: Any, how: How, inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        made = forward(compiled_by_key(how.key), _given(how, inputs, rest), how.timing, how.keep)
+    def forward(ctx: Any, hows: list[How], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        _save(ctx, how, made, inputs, rest, ctx.needs_input_grad[1])
-        return (made.outputs, *made.last)
+        left = iter(tensors)
+        passes = [Pass(compiled_by_key(how.key), how.given(left), how.timing, how.keep) for how in hows]
+        made = forward(passes)
+        _save(ctx, hows, [each.given for each in passes], made, ctx.needs_input_grad[1:])
+        return tuple(tensor for each in made for tensor in (each.outputs, *each.last))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         found = _differentiable_gradients(ctx, grads) if torch.is_grad_enabled() else _gradients(ctx, grads)
-        return None, found[0], *found[1], *found[2], *found[3]
+        return None, *(gradient for each in found for gradient in each)
 
 
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     given, states, fresh, parameters, *timing, key, keep = inputs
-    how = How((len(states), len(fresh)), Timing(*timing), key, keep, None)
-    fields = len(states)
-    made = Made(output[0], [], output[1 + fields : -1], output[-1])
-    _save(ctx, how, made, given, [*states, *fresh, *parameters], ctx.needs_input_grad[0])
+    how = How((len(states), len(fresh), len(parameters)), Timing(*timing), key, keep, None)
+    made = Made(output[0], [], output[1 + len(states) : -1], output[-1])
+    _save(ctx, [how], [Given(given, states, fresh, parameters)], [made], ctx.needs_input_grad[:1])
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
-    return *_gradients(ctx, grads), None, None, None, None, None
+    (found,) = _gradients(ctx, grads)
+    left = iter(found)
+    parts = [list(islice(left, size)) for size in (1, *ctx.hows[0].sizes)]
+    return parts[0][0], *parts[1:], None, None, None, None, None
 
 
-def _save(ctx: Any, how: How, made: Made, inputs: Tensor, rest: Sequence[Tensor], to_inputs: bool) -> None:
-    # Projected inputs that the backward has no use for need not stay: they can be made again
-    needed = how.project_again is None or "input" in compiled_by_key(how.key).needed(how.keep)
-    ctx.how, ctx.to_inputs = how, to_inputs
-    ctx.save_for_backward(made.outputs, made.saved, inputs if needed else inputs.new_empty(0), *made.kept, *rest)
+def _save(ctx: Any, hows: list[How], given: Sequence[Given], made: Sequence[Made], needs: Sequence[bool]) -> None:
+    ctx.hows, ctx.to_inputs, saved = hows, [], []
+    for how, numbers, results in zip(hows, given, made, strict=True):
+        listed = _listed(numbers)
+        ctx.to_inputs.append(needs[0])
+        needs = needs[len(listed) :]
+        # Projected inputs that the backward has no use for need not stay: they can be made again
+        if how.project_again is not None and "input" not in compiled_by_key(how.key).needed(how.keep):
+            listed[0] = listed[0].new_empty(0)
+        saved += [*listed, results.outputs, results.saved, *results.kept]
+    ctx.save_for_backward(*saved)
 
 
-def _given(how: How, inputs: Tensor, rest: Sequence[Tensor]) -> Given:
-    fields, resets = how.sizes
-    return Given(inputs, rest[:fields], rest[fields : fields + resets], rest[fields + resets :])
+def _saved(ctx: Any) -> list[tuple[Given, Made]]:
+    left = iter(ctx.saved_tensors)
+    found = []
+    for how in ctx.hows:
+        given = how.given(left)
+        found.append((given, Made(next(left), [], saved=next(left), kept=list(islice(left, how.sizes[0])))))
+    return found
 
 
-def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    """Of the inputs, the states, the fresh states, the parameters."""
-    how: How = ctx.how
-    fields = how.sizes[0]
-    outputs, saved, inputs, *rest = ctx.saved_tensors
-    given, made = _given(how, inputs, rest[fields:]), Made(outputs, [], rest[:fields], saved)
-    cell = compiled_by_key(how.key)
-    pull, pulls = grads[0], grads[1 : 1 + fields]
-    pull = torch.zeros_like(outputs) if pull is None else pull
-    if _watched():
-        known = [torch.zeros_like(s) if p is None else p for p, s in zip(pulls, given.states, strict=True)]
-        kept = (outputs, made.kept, saved)
-        listed = run_backward_operator(pull, known, *kept, *given, *how.timing, how.key, how.keep, ctx.to_inputs)
-        ends = (1 + fields, 1 + sum(how.sizes))
-        found = Gradients(listed[0], listed[1 : ends[0]], listed[ends[0] : ends[1]], listed[ends[1] :])
-    else:
-        found = backward(cell, given, how.timing, how.keep, made, pull, pulls, ctx.to_inputs)
-    trained: list[Tensor | None] = [None] * len(given.parameters)
-    for position, gradient in zip(cell.recording.trained, found.trained, strict=True):
+def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
+    """Of each pass: of the inputs, the states, the fresh states, the parameters."""
+    left = iter(grads)
+    pulled = []
+    for how, (given, made), to_inputs in zip(ctx.hows, _saved(ctx), ctx.to_inputs, strict=True):
+        pull = next(left)
+        pull = torch.zeros_like(made.outputs) if pull is None else pull
+        run = Pass(compiled_by_key(how.key), given, how.timing, how.keep)
+        pulled.append(Pulled(run, made, pull, list(islice(left, how.sizes[0])), to_inputs))
+    found = [_backward_as_operator(each) for each in pulled] if _watched() else backward(pulled)
+    return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
+
+
+def _backward_as_operator(pulled: Pulled) -> Gradients:
+    (cell, given, timing, keep), made, pull, pulls, to_inputs = pulled
+    known = [torch.zeros_like(s) if p is None else p for p, s in zip(pulls, given.states, strict=True)]
+    kept = (made.outputs, made.kept, made.saved)
+    left = iter(run_backward_operator(pull, known, *kept, *given, *timing, cell.key, keep, to_inputs))
+    of_inputs = next(left)
+    return Gradients(of_inputs, list(islice(left, len(given.states))), list(islice(left, len(given.fresh))), list(left))
+
+
+def _in_their_places(pulled: Pulled, found: Gradients) -> list[Tensor | None]:
+    trained: list[Tensor | None] = [None] * len(pulled.forward.given.parameters)
+    for position, gradient in zip(pulled.forward.cell.recording.trained, found.trained, strict=True):
         trained[position] = gradient
-    return found.inputs if ctx.to_inputs else None, found.states, found.fresh, trained
+    return [found.inputs if pulled.to_inputs else None, *found.states, *found.fresh, *trained]
 
 
-def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
+def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """The same with a graph of their own (``create_graph=True``), by the reference."""
-    how: How = ctx.how
-    fields, resets = how.sizes
-    outputs, _, inputs, *rest = ctx.saved_tensors
-    if how.project_again is not None:
-        inputs = how.project_again()
-    # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
-    leaves = [tensor.view_as(tensor) for tensor in (inputs, *rest[fields:])]
-    results = replay(compiled_by_key(how.key), _flat(_given(how, leaves[0], leaves[1:])), how.timing)
-    results[0] = results[0].view_as(outputs)
-    pulled = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
-    wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    made, pulls = zip(*pulled, strict=True)
-    found = iter(torch.autograd.grad(made, wanted, pulls, create_graph=True, allow_unused=True))
-    ordered = [next(found) if leaf.requires_grad else None for leaf in leaves]
-    return ordered[0], ordered[1 : 1 + fields], ordered[1 + fields : 1 + fields + resets], ordered[1 + fields + resets :]
+    pulls, results, leaves = iter(grads), [], []
+    for how, (given, made) in zip(ctx.hows, _saved(ctx), strict=True):
+        if how.project_again is not None:
+            given = given._replace(inputs=how.project_again())
+        # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
+        leaves.append([tensor.view_as(tensor) for tensor in _listed(given)])
+        again = _flat(how.given(iter(leaves[-1])))
+        outputs, *last = replay(compiled_by_key(how.key), again, how.timing)
+        results += list(zip((outputs.view_as(made.outputs), *last), islice(pulls, 1 + how.sizes[0]), strict=True))
+    made, pulled = zip(*[(r, g) for r, g in results if g is not None and r.requires_grad], strict=True)
+    wanted = [leaf for group in leaves for leaf in group if leaf.requires_grad]
+    found = iter(torch.autograd.grad(made, wanted, pulled, create_graph=True, allow_unused=True))
+    return [[next(found) if leaf.requires_grad else None for leaf in group] for group in leaves]
 
 
 def _watched() -> bool:

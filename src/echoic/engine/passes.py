@@ -1,4 +1,7 @@
-"""A cell over packed sequences by the native engine, forward and backward: numbers in, numbers out, no graph."""
+"""Cells over packed sequences by the native engine, forward and backward: numbers in, numbers out, no graph.
+
+Several passes, the two directions of a layer, are done side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,8 @@ from torch import Tensor
 
 from echoic.engine.compiled import PACKED, Compiled
 from echoic.engine.deferred import memory_for_sums
-from echoic.engine.execute import address, execute
+from echoic.engine.execute import Launch, address, launch, prepare
 from echoic.engine.layout import Timing
-
-Pulls = Sequence[Tensor | None]
 
 
 class Given(NamedTuple):
@@ -59,15 +60,63 @@ class Gradients(NamedTuple):
     trained: list[Tensor]
 
 
-def forward(cell: Compiled, given: Given, timing: Timing, keep: str) -> Made:
-    """Run a cell.
+class Pass(NamedTuple):
+    """A cell over a batch of sequences.
 
-    Args:
-        cell: what makes one step.
-        given: what is run.
-        timing: when which rows are run.
-        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+    cell: what makes one step. given: what is run. timing: when which rows are run.
+    keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
     """
+
+    cell: Compiled
+    given: Given
+    timing: Timing
+    keep: str
+
+
+class Pulled(NamedTuple):
+    """A pass and the gradients that come back to it.
+
+    forward, made: the pass and what it gave; of ``made`` the last state is not looked at, and the given inputs only
+        where the backward needs them.
+    pull: of the outputs. pulls: of each field of the last state, None for zeros.
+    to_inputs: whether the gradient of the inputs is wanted.
+    """
+
+    forward: Pass
+    made: Made
+    pull: Tensor
+    pulls: Sequence[Tensor | None]
+    to_inputs: bool
+
+
+def forward(passes: Sequence[Pass]) -> list[Made]:
+    """Run cells."""
+    prepared = [_prepared(each) for each in passes]
+    launch([run for _, run in prepared])
+    for (made, _), (cell, _, _, keep) in zip(prepared, passes, strict=True):
+        if keep != "nothing" and cell.aliased is not None:
+            made.kept[cell.aliased] = made.outputs.new_empty(0, cell.output_width)
+    return [made for made, _ in prepared]
+
+
+def backward(passes: Sequence[Pulled]) -> list[Gradients]:
+    """The gradients of ``forward``."""
+    prepared = [_prepared_backward(each) for each in passes]
+    launch([run for *_, run in prepared])
+    found = []
+    for each, (gradients, totals, _) in zip(passes, prepared, strict=True):
+        trained = each.forward.cell.recording.epilogue.forward(*each.forward.given.parameters, *totals)
+        found.append(gradients._replace(trained=[gradient.contiguous() for gradient in trained]))
+    return found
+
+
+def kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
+    """Rows of each field that are kept after every step."""
+    return [rows if keep != "nothing" and needed else 0 for needed in cell.kept(keep)]
+
+
+def _prepared(each: Pass) -> tuple[Made, Launch]:
+    cell, given, timing, keep = each
     inputs = given.inputs.contiguous()
     shape, batch = inputs.shape[:-1], given.states[0].shape[0]
     rows = shape.numel()
@@ -88,30 +137,15 @@ def forward(cell: Compiled, given: Given, timing: Timing, keep: str) -> Made:
     ]
     arrays = {"input": inputs, "output": outputs, "saved": saved}
     derived = cell.recording.prologue.forward(*given.parameters)
-    execute(kernel, (rows, batch), timing, arrays, held, [], derived)
-    if keep != "nothing" and cell.aliased is not None:
-        kept[cell.aliased] = inputs.new_empty(0, cell.output_width)
-    return Made(outputs, last, kept, saved)
+    run = prepare(kernel, (rows, batch), timing, arrays, held, [], derived)
+    return Made(outputs, last, kept, saved), run._replace(alive=(run.alive, states, fresh))
 
 
-def kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
-    """Rows of each field that are kept after every step."""
-    return [rows if keep != "nothing" and needed else 0 for needed in cell.kept(keep)]
-
-
-def backward(
-    cell: Compiled, given: Given, timing: Timing, keep: str, made: Made, pull: Tensor, pulls: Pulls, to_inputs: bool
-) -> Gradients:
-    """The gradients of ``forward``.
-
-    Args:
-        cell, given, timing, keep, made: of the forward pass; of ``made`` the last state is not looked at, and the given
-            inputs only where the backward needs them.
-        pull: gradient of the outputs. pulls: of each field of the last state, None for zeros.
-        to_inputs: whether the gradient of the inputs is wanted.
-    """
+def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
+    """The gradients, without the trained ones; what these are made of; the run that fills them."""
+    (cell, given, timing, keep), made, pull, pulls, to_inputs = each
     pull = pull.contiguous()
-    shape, (batch, _) = pull.shape[:-1], given.states[0].shape
+    shape, batch = pull.shape[:-1], given.states[0].shape[0]
     rows, whole = shape.numel(), len(shape) > 1
     states = [state.contiguous() for state in given.states]
     fresh = [part.contiguous() for part in given.fresh]
@@ -137,6 +171,6 @@ def backward(
     ]
     derived = cell.recording.prologue.forward(*given.parameters)
     totals, sums = memory_for_sums(cell.sums, len(cell.recording.deferred), arrays, rows)
-    execute(kernel, (rows, batch), timing, arrays, held, gradients, derived, sums)
-    trained = cell.recording.epilogue.forward(*given.parameters, *totals)
-    return Gradients(of_inputs, first, freshened, [gradient.contiguous() for gradient in trained])
+    run = prepare(kernel, (rows, batch), timing, arrays, held, gradients, derived, sums)
+    run = run._replace(alive=(run.alive, states, fresh, pulls, after))
+    return Gradients(of_inputs, first, freshened, []), totals, run

@@ -7,11 +7,8 @@ from typing import NamedTuple
 from echoic.engine.sorting import ColumnSum, Outer
 from echoic.engine.trace import Recording
 from echoic.program import Operation, Program, Source
-from echoic.program.operations import REDUCTIONS
+from echoic.program.operations import CHEAP, REDUCTIONS
 
-# Cheaper to do again than to write and read.
-CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "minimum", "lt", "le", "eq", "ne",
-         "where", "fma", "slice", "concat", "broadcast"}  # fmt: skip
 
 
 class StepPrograms(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,23 @@ from torch.nn.utils import parametrize
 from echoic.cells import Cell
 from echoic.engine.call import MEMORIES, Call
 from echoic.engine.choice import choose
+from echoic.engine.native import Native
 from echoic.errors import OptionError
+
+
+class Direction(NamedTuple):
+    """A cell and the way it goes.
+
+    cell: what makes one step.
+    state: before the first step, as ``cell.initial_state(B)``; None for ``fresh``.
+    fresh: what a reset gives; None for ``cell.initial_state(B)``.
+    reverse: from each row's last step to its first.
+    """
+
+    cell: Cell
+    state: Any = None
+    fresh: Any = None
+    reverse: bool = False
 
 
 def unroll(
@@ -25,27 +42,74 @@ def unroll(
     reverse: bool = False,
     options: tuple[str, str] = ("auto", "store"),
 ) -> tuple[Tensor, Any]:
-    """Run a cell over time.
+    """Run a cell over time: ``unroll_together`` for one direction."""
+    direction = Direction(cell, state, fresh, reverse)
+    return unroll_together([direction], inputs, lengths=lengths, reset=reset, options=options)[0]
+
+
+def unroll_together(
+    directions: Sequence[Direction],
+    inputs: Tensor,
+    *,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    options: tuple[str, str] = ("auto", "store"),
+) -> list[tuple[Tensor, Any]]:
+    """Run cells over the same inputs, side by side where the backend can.
 
     Args:
-        cell: what makes one step.
+        directions: the cells, their states and the ways they go.
         inputs: [B, T, I]. What stands past a row's length is never looked at, NaN included.
-        state: before the first step, as ``cell.initial_state(B)``; None for ``fresh``.
-        fresh: what a reset gives; None for ``cell.initial_state(B)``.
         lengths: [B] whole numbers from 0 to T, on any device, in any order; None where all rows have T steps.
         reset: [B, T] true where the state is cleared before a step: a new sequence begins there. Run in reverse, the
             state is cleared where the run enters the earlier sequence. Ignored past a row's length.
-        reverse: from each row's last step to its first.
         options: backend ("auto", "native", "torch", "scan", "reference") and memory ("store", "recompute",
             "checkpoint").
 
     Returns:
-        Outputs [B, T, O], zero past each row's length, and the state at each row's own end.
+        Of each direction outputs [B, T, O], zero past each row's length, and the state at each row's own end.
 
     Raises:
         OptionError: shapes that do not fit. BackendError: a backend asked for by name that cannot run this.
     """
-    backend, memory = options
+    memory = options[1]
+    batch, steps = inputs.shape[:2]
+    if lengths is not None:
+        lengths = _checked_lengths(lengths, batch, steps, inputs.device)
+    if reset is not None:
+        reset = _checked_reset(reset, batch, steps, inputs.device)
+    calls = []
+    for cell, state, fresh, reverse in directions:
+        _check(cell, inputs, memory)
+        fresh = cell.initial_state(batch) if fresh is None else fresh
+        state = fresh if state is None else _checked_state(cell, state, fresh)
+        calls.append(Call(inputs.transpose(0, 1), state, fresh, lengths, reset, reverse, memory))
+    if batch == 0 or steps == 0:
+        empty = (inputs.new_zeros(batch, steps, direction.cell.output_size) for direction in directions)
+        return [(outputs, call.state) for outputs, call in zip(empty, calls, strict=True)]
+    padding = None if lengths is None else torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
+    if reset is not None and padding is not None:
+        calls = [call._replace(reset=reset & ~padding) for call in calls]
+    with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
+        results = _run([direction.cell for direction in directions], calls, options[0], padding)
+    return [(outputs.transpose(0, 1), state) for outputs, state in results]
+
+
+def _run(
+    cells: Sequence[Cell], calls: Sequence[Call], backend: str, padding: Tensor | None
+) -> list[tuple[Tensor, Any]]:
+    chosen = [choose(backend, cell, call) for cell, call in zip(cells, calls, strict=True)]
+    if len(calls) > 1 and all(isinstance(each, Native) for each in chosen):
+        return Native().run_together(cells, calls)
+    results = []
+    for each, cell, call in zip(chosen, cells, calls, strict=True):
+        if padding is not None and each.reads_padding:
+            call = call._replace(inputs=call.inputs.masked_fill(padding.unsqueeze(2), 0))
+        results.append(each.run(cell, call))
+    return results
+
+
+def _check(cell: Cell, inputs: Tensor, memory: str) -> None:
     if memory not in MEMORIES:
         raise OptionError(f'memory: found "{memory}", expected one of {", ".join(MEMORIES)}.')
     if memory != "store" and cell.training and parametrize.is_parametrized(cell):
@@ -55,25 +119,6 @@ def unroll(
         )
     if inputs.dim() != 3 or inputs.shape[2] != cell.input_size:
         raise OptionError(f"inputs: found shape {list(inputs.shape)}, expected [B, T, {cell.input_size}].")
-    batch, steps = inputs.shape[:2]
-    fresh = cell.initial_state(batch) if fresh is None else fresh
-    state = fresh if state is None else _checked_state(cell, state, fresh)
-    if lengths is not None:
-        lengths = _checked_lengths(lengths, batch, steps, inputs.device)
-    if reset is not None:
-        reset = _checked_reset(reset, batch, steps, inputs.device)
-    if batch == 0 or steps == 0:
-        return inputs.new_zeros(batch, steps, cell.output_size), state
-    padding = None if lengths is None else torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
-    if reset is not None and padding is not None:
-        reset = reset & ~padding
-    call = Call(inputs.transpose(0, 1), state, fresh, lengths, reset, reverse, memory)
-    with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
-        chosen = choose(backend, cell, call)
-        if padding is not None and chosen.reads_padding:
-            call = call._replace(inputs=call.inputs.masked_fill(padding.unsqueeze(2), 0))
-        outputs, state = chosen.run(cell, call)
-    return outputs.transpose(0, 1), state
 
 
 def _checked_lengths(lengths: Tensor, batch: int, steps: int, device: torch.device) -> Tensor | None:

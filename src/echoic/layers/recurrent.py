@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from echoic.cells import Cell
 from echoic.engine.call import MEMORIES, Call
 from echoic.engine.choice import check_backend_name, explain
-from echoic.engine.unroll import unroll
+from echoic.engine.unroll import Direction, unroll_together
 from echoic.errors import OptionError
 
 
@@ -108,21 +108,15 @@ class Recurrent(nn.Module):
             if depth and self.between is not None:
                 values = self.between(values)
             entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
-            parts = []
-            for direction, cell in enumerate(layer):
-                position = len(ends)
-                part, end = unroll(
-                    cell,
-                    entering,
-                    None if state is None else state[position],
-                    fresh=fresh[position],
-                    lengths=lengths,
-                    reset=reset,
-                    reverse=direction == 1,
-                    options=(self.backend, self.memory),
-                )
-                parts.append(part)
-                ends.append(end)
+            directions = [
+                Direction(cell, None if state is None else state[position], fresh[position], reverse=direction == 1)
+                for direction, (position, cell) in enumerate(enumerate(layer, len(ends)))
+            ]
+            options = (self.backend, self.memory)
+            parts, found = zip(
+                *unroll_together(directions, entering, lengths=lengths, reset=reset, options=options), strict=True
+            )
+            ends += found
             outputs = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
             values = _sum(values, outputs, lengths) if self.residual and values.shape == outputs.shape else outputs
         return values, tuple(ends)

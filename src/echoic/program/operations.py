@@ -88,3 +88,7 @@ KINDS: dict[str, Kind] = {
     "concat": Kind(None, 0, lambda *parts: np.concatenate(parts, 1)),
     "broadcast": Kind(1, 1, lambda x, width: np.repeat(x, width, 1)),  # one column, or a number, to many
 }
+
+# Cheaper to do again than to write and read.
+CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "minimum", "lt", "le", "eq", "ne",
+         "where", "fma", "slice", "concat", "broadcast", "sigmoid_grad", "tanh_grad"}  # fmt: skip

@@ -1,7 +1,8 @@
 """When an operation of a step can be done: for many steps at once ahead of the recurrence, in its turn, or behind it.
 
 A matmul that no state goes into (the projection of the inputs) need not wait for the recurrence, and one that no state
-comes from (the gradient of the inputs) need not be waited for: done for many steps at once, it reads its weights once.
+comes from (the gradient of the inputs) need not be waited for: done for many steps at once, it reads its weights once. So
+it is with whatever else costs much; what is cheap stays beside the operations that it feeds.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import IntEnum
 
+from echoic.program.operations import CHEAP, REDUCTIONS
 from echoic.program.program import Operation, Program
 
 
@@ -40,11 +42,11 @@ class _Phases:
         after = self._reached(self.state)
         before = self._reaching(carried)
         self.found = dict.fromkeys(self.made, Phase.WITHIN)
-        matmuls = [o.name for o in self.operations if o.kind == "matmul"]
-        for name in self._reaching(n for n in matmuls if n not in after) & set(self.made):
+        costly = [o.name for o in self.operations if o.kind not in CHEAP]
+        for name in self._reaching(n for n in costly if n not in after) & set(self.made):
             self.found[name] = Phase.AHEAD
         self._sums_ahead(after)
-        for name in matmuls:
+        for name in (n for n in costly if self.made[n].kind == "matmul" or self.made[n].kind in REDUCTIONS):
             rest = self._reached([name])
             if name not in before and self.found[name] == Phase.WITHIN and not any(map(self._reads_state, rest)):
                 self.found.update(dict.fromkeys(rest, Phase.BEHIND))
