@@ -184,8 +184,8 @@ void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, voi
 
 void execute(const std::vector<Run>& runs, int threads) {
     constexpr size_t kWorthSharing = 1 << 18;
-    if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("run: expected 1 to 1024 threads");
     for (const auto& [plan, run] : runs) check(*plan, *run);
+    if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("run: expected 1 to 1024 threads");
     std::vector<std::unique_ptr<Execution>> executions;
     size_t bytes = 0;
     bool sums = false;

@@ -66,6 +66,7 @@ def test_native_says_what_it_does() -> None:
     text = Recurrent(build_cell("LSTM", 3, 5), backend="native").explain()
     assert "on native, as asked: " in text
     assert "a step forward: 1 matmul, 8 pointwise operations" in text
+    assert "for many steps at once: 2 matmuls, 2 gradients of parameters" in text
     assert "400 bytes of recurrent weights" in text  # 5 x 20 float32
     assert "140 bytes a row and step are kept" in text  # i f g o tanh(c), c and h, each 5 float32
 

@@ -159,17 +159,19 @@ class Run(NamedTuple):
     gradients: Any
     vectors: Any
     matrices: Any
+    sums: Any
 
 
 # ports: packed 3, state before, state after, gradient in, gradient out; a copy of each to the next that is writable
 PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 0], [], False)
-ARRAY = np.zeros(1000, np.float32)
+ARRAY, SUMS = np.zeros(1000, np.float32), np.zeros(1000, np.float32)
 OFFSETS, ACTIVE, GROWING = (np.array(x, np.int64) for x in ([0, 5, 10], [5, 5, 2], [4, 5, 2]))
-A = ARRAY.ctypes.data
+A, B = ARRAY.ctypes.data, SUMS.ctypes.data
 GOOD = Run(
     (3, 5, 12), (OFFSETS.ctypes.data, ACTIVE.ctypes.data, 0), True, 2,
     [(PACKED, 0, A, 3), (ENTERING, 0, 0, 0), (LEAVING, 0, 0, 0), (GRADIENT_IN, 0, 0, 0), (GRADIENT_OUT, 0, 0, 0)],
     [(4, A, 0, A, 4, A)], [(2, A, A, 0)], [A], [(A, 4, 1, 0)],
+    [(A, 3, A, 5, -1, B, B), (A, 3, 0, 4, 0, B, 0), (A, 7, 0, 0, -1, 0, B)],
 )  # fmt: skip
 
 
@@ -180,6 +182,7 @@ def port(at: int, *numbers: int) -> list[tuple[int, ...]]:
 def test_a_good_run_is_accepted() -> None:
     PLAN.execute(*GOOD)
     PLAN.execute(*GOOD._replace(sizes=(0, 5, 12), steps=(0, 0, 0)))
+    PLAN.execute(*GOOD._replace(gradients=[(2, 0, A, 0)]))
     PLAN.execute(*GOOD._replace(sizes=(3, 5, 15), ports=port(0, PACKED, 0, A, 9)))
 
 
@@ -210,13 +213,18 @@ def test_a_good_run_is_accepted() -> None:
         ({"ports": port(3, GRADIENT_IN, 1, 0, 0)}, "gradient that is not there"),
         ({"ports": port(4, GRADIENT_OUT, -1, 0, 0)}, "gradient that is not there"),
         ({"backward": False}, "gradient that is not there"),
+        ({"sums": [(0, 3, A, 5, -1, B, 0)]}, "a sum has no memory"),
+        ({"sums": [(A, 0, A, 5, -1, B, 0)]}, "a sum has no memory"),
+        ({"sums": [(A, 3, A, 0, -1, B, 0)]}, "a sum has no memory"),
+        ({"sums": [(A, 3, 0, 4, -1, B, 0)]}, "names a state that is not there"),
+        ({"sums": [(A, 3, 0, 4, 1, B, 0)]}, "names a state that is not there"),
+        ({"sums": [(A, 3, 0, 5, 0, B, 0)]}, "wider or narrower than its state"),
         ({"states": [(3, A, 0, A, 4, A)]}, "another width"),
         ({"states": [(4, 0, 0, A, 4, A)]}, "no first value"),
         ({"states": [(4, A, 0, A, 3, A)]}, "too narrow"),
         ({"states": [(4, A, 0, 0, 4, A)]}, "was not kept"),
         ({"states": [(0, A, 0, A, 4, A)]}, "no first value"),
         ({"gradients": [(3, A, A, 0)]}, "another width"),
-        ({"gradients": [(2, 0, A, 0)]}, "gradient has no memory"),
         ({"gradients": [(2, A, 0, 0)]}, "gradient has no memory"),
         ({"gradients": []}, "gradient that is not there"),
         ({"vectors": []}, "number of vectors"),

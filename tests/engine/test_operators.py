@@ -61,6 +61,45 @@ def test_gradients_of_gradients(case: Case) -> None:
     assert_same(found[0], found[1], TOLERANCES[torch.float64])
 
 
+class Sorting(Elman):
+    """Elman's step on the features in their order, which no program can find."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return super().project(inputs.sort(-1).values)
+
+
+class Walk(Elman):
+    """Whose gradients of state, input and bias are one value."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs + self.bias_ih
+
+    def update(self, projected: Tensor, state: Any) -> tuple[Tensor, Any]:
+        hidden = state.hidden + projected
+        return hidden, type(state)(hidden)
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute", "checkpoint"])
+@pytest.mark.parametrize("kind", [Sorting, Walk])
+def test_cells_whose_inputs_are_no_matter_of_a_matmul(kind: type[Elman], memory: str) -> None:
+    torch.manual_seed(0)
+    cell = kind(5, 5).double()
+    step = compiled(cell)
+    assert isinstance(step, Compiled)
+    assert ("sort" in str(step.recording.apart)) == (kind is Sorting)
+    assert ("projected by PyTorch" in Recurrent(cell, backend="native").explain()) == (kind is Sorting)
+    inputs = torch.randn(3, 7, 5, dtype=torch.float64, requires_grad=True)
+    weights = [p for p in cell.parameters() if kind is Sorting or p is cell.bias_ih]
+    found = []
+    for run in (runner("native", memory), runner("reference")):
+        outputs, state = run(cell, inputs, None, lengths=torch.tensor([7, 2, 5]), reverse=True)
+        loss = outputs.square().sum() + state.hidden.exp().sum()
+        first = torch.autograd.grad(loss, [inputs, *weights], create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), [inputs, *weights])
+        found.append({str(i): g.detach() for i, g in enumerate([outputs, *first, *second])})
+    assert_same(found[0], found[1], TOLERANCES[torch.float64])
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch's own hessian
 def test_function_transforms() -> None:
     """vmap over batches, and gradients of each sample."""
@@ -73,6 +112,7 @@ def test_function_transforms() -> None:
     by_vmap = torch.vmap(torch.func.grad(lambda x: last("native", x)))(inputs)
     by_loop = torch.stack([torch.func.grad(lambda x: last("reference", x))(x) for x in inputs])
     torch.testing.assert_close(by_vmap, by_loop)
+    torch.testing.assert_close(last("native", inputs[0]), last("reference", inputs[0]))  # as before the transforms
     found, expected = (torch.func.hessian(lambda x, b=b: last(b, x))(inputs[0]) for b in ("native", "reference"))
     torch.testing.assert_close(found, expected)
 
@@ -117,6 +157,7 @@ def test_compilation_without_graph_breaks(bidirectional: bool) -> None:
 
 def test_a_layer_that_never_ran_is_compiled_and_again_when_an_option_changes() -> None:
     """Other cells that come and go are no reason to compile again."""
+    torch.compiler.reset()  # a function is compiled only so often, whatever layer it is of
     cell, inputs = Elman(3, 5), torch.randn(2, 6, 3)
     layer = Recurrent(cell, backend="native")
     compilations: list[int] = []

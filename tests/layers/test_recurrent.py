@@ -30,6 +30,34 @@ def padded(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps) >= lengths.unsqueeze(1)
 
 
+@pytest.mark.parametrize("memory", ["store", "recompute", "checkpoint"])
+@pytest.mark.parametrize("backend", ["native", "auto", "reference"])
+def test_directions_side_by_side_are_each_for_itself(backend: str, memory: str) -> None:
+    """Outputs, last states, and gradients of all that goes in, where the directions differ in kind and size."""
+    cells = [LSTM(3, 5, projection_size=2).double(), gru(3, 4)]
+    layer = Recurrent(cells, bidirectional=True, backend=backend, memory=memory)
+    for frozen in (False, True):
+        cells[1].requires_grad_(not frozen)
+        inputs = draw(4, 9, 3).requires_grad_(not frozen)
+        first = (LSTMState(draw(4, 2).requires_grad_(), draw(4, 5)), GRUState(draw(4, 4)))
+        leaves = [p for p in [inputs, first[0].hidden, *layer.parameters()] if p.requires_grad]
+        for options in ({}, {"lengths": LENGTHS}, {"reset": draw(4, 9) > 1}):
+            outputs, last = layer(inputs, first, **options)
+            alone = [
+                unroll(cell, inputs, state, reverse=bool(way), options=("reference", "store"), **options)
+                for way, (cell, state) in enumerate(zip(cells, first, strict=True))
+            ]
+            same(outputs, torch.cat([part for part, _ in alone], 2))
+            ends = [part for _, end in alone for part in end]
+            for found, expected in zip([part for end in last for part in end], ends, strict=True):
+                same(found, expected)
+            weight = draw(*outputs.shape)
+            found = torch.autograd.grad((outputs * weight).sum() + last[0].cell.sum(), leaves)
+            expected = torch.autograd.grad((torch.cat([a for a, _ in alone], 2) * weight).sum() + ends[1].sum(), leaves)
+            for a, b in zip(found, expected, strict=True):
+                same(a, b)
+
+
 def test_layers_of_different_cells_in_both_directions() -> None:
     lower = [LSTM(3, 5).double(), LSTM(3, 5).double()]
     upper = [Jordan(10, 6, output_size=2).double(), Jordan(10, 6, output_size=2).double()]

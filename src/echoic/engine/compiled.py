@@ -142,7 +142,9 @@ class Compiled:
         native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
-        work = sum(plan.matrix_sizes) + sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
+        work = sum(plan.matrix_sizes) + sum(
+            4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise)
+        )
         if "grad.output" in program.widths:
             work += sum(s.left_width * s.right_width for s in self.sums)
         return Kernel(plan, tuple(ports), native, vectors, matrices, work + 1)

@@ -1,4 +1,4 @@
-"""Sums over all rows and steps of what the loop kept: the gradients of parameters, which the engine adds up at the end."""
+"""Sums over all rows and steps of what the loop kept, which the engine makes at the end: gradients of parameters."""
 
 from __future__ import annotations
 

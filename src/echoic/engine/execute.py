@@ -78,7 +78,10 @@ def prepare(
         states,
         gradients,
         [vector.data_ptr() for vector in vectors],
-        [(matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0) for matrix in (derived[i] for i in kernel.matrices)],
+        [
+            (matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0)
+            for matrix in (derived[i] for i in kernel.matrices)
+        ],
         sums or [],
     )
     return Launch(kernel.native, before, after, rows * kernel.work, (vectors, arrays, derived))

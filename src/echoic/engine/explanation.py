@@ -20,13 +20,15 @@ def explain_native(cell: Cell, dtype: torch.dtype) -> str:
     sums = sum(2 * s.left_width * s.right_width for s in step.sums)
     products, others = (sum(_arithmetic(kernel)[i] for kernel in kernels) for i in (0, 1))
     kept = step.saved_width + sum(w for w, keep in zip(step.widths, step.kept("gates"), strict=True) if keep)
-    weights = sum(kernels[0].plan.matrix_sizes[s.matrix] for s in _stages(kernels[0], within=True) if isinstance(s, Matmul))
+    weights = sum(
+        kernels[0].plan.matrix_sizes[s.matrix] for s in _stages(kernels[0], within=True) if isinstance(s, Matmul)
+    )
     size = dtype.itemsize
     lines = (
         f"{engine.instruction_set()}, up to {torch.get_num_threads()} threads",
         f"a step forward: {_operations(_stages(kernels[0], within=True))}",
         f"backward: {_operations(_stages(kernels[1], within=True))}",
-        f"for many steps at once: {_operations([*_stages(kernels[0], within=False), *_stages(kernels[1], within=False)])}, "
+        f"for many steps at once: {_operations([s for kernel in kernels for s in _stages(kernel, within=False)])}, "
         f"{len(step.sums)} gradient{'s' * (len(step.sums) != 1)} of parameters",
         f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
         f"{weights * size:,} bytes of recurrent weights are read a step, "

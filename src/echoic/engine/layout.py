@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from echoic.engine.call import Call
+from echoic.engine.onlookers import recording_operators, transforming
 
 
 class Timing(NamedTuple):
@@ -43,7 +44,8 @@ class Layout:
         self.lengths = call.lengths
         if call.lengths is None:
             self.steps, self.rows = self.total, self.total * self.batch
-            dense_steps = _dense_steps if torch.compiler.is_compiling() else _dense_steps_kept
+            # Tensors made while somebody looks on are not to be kept for those who come later
+            dense_steps = _dense_steps if recording_operators() or transforming() else _dense_steps_kept
             self.offsets, self.active = dense_steps(self.steps, self.batch, call.reverse)
         else:
             ordered, self.order = call.lengths.sort(descending=True, stable=True)
@@ -143,5 +145,3 @@ def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]
 
 
 _dense_steps_kept = lru_cache(maxsize=64)(_dense_steps)
-
-

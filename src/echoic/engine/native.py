@@ -50,7 +50,7 @@ class Native:
         return self.run_together([cell], [call])[0]
 
     def run_together(self, cells: Sequence[Cell], calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
-        """Calls that are one in everything but cell, state and direction, side by side; segments one after the other."""
+        """Calls that differ in cell, state and direction alone, side by side; in segments one after the other."""
         pieces = [_Piece(cell, call, cleared_before(call)) for cell, call in zip(cells, calls, strict=True)]
         memory = calls[0].memory if torch.is_grad_enabled() else "store"
         if memory == "checkpoint":

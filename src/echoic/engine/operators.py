@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from echoic.engine.compiled import compiled_by_key
 from echoic.engine.layout import Timing
+from echoic.engine.onlookers import recording_operators, transforming
 from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward, forward, kept_rows
 from echoic.engine.replay import replay
 
@@ -26,8 +26,8 @@ class Asked(NamedTuple):
 
     given: the numbers. timing: when which rows are run. key: of the compiled cell.
     keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
-    project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones that
-        need not be kept; else None.
+    project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
+        that need not be kept; else None.
     """
 
     given: Given
@@ -42,16 +42,16 @@ Result = tuple[Tensor, Sequence[Tensor]]
 
 def run(asked: Sequence[Asked]) -> list[Result]:
     """Of each outputs, [N, O] or [T, B, O] as the inputs are, and the last state [B, W] of each field."""
-    if torch._C._are_functorch_transforms_active():
+    if transforming():
         return [_replayed(each) for each in asked]
-    if _watched():
+    if recording_operators():
         return [_as_operator(each) for each in asked]
     if all(each.keep == "nothing" for each in asked):
         made = forward([Pass(compiled_by_key(key), given, timing, keep) for given, timing, key, keep, _ in asked])
         return [(each.outputs, each.last) for each in made]
     if any(each.keep == "nothing" for each in asked):
         return [result for each in asked for result in run([each])]
-    hows = [How((len(g.states), len(g.fresh), len(g.parameters)), *rest) for g, *rest in asked]
+    hows = [How(_sizes(g), timing, key, keep, again) for g, timing, key, keep, again in asked]
     tensors = [tensor for each in asked for tensor in _listed(each.given)]
     results = iter(_Recurrence.apply(hows, *tensors))
     return [(next(results), list(islice(results, how.sizes[0]))) for how in hows]
@@ -197,6 +197,10 @@ class How(NamedTuple):
         return Given(next(tensors), *(list(islice(tensors, size)) for size in self.sizes))
 
 
+def _sizes(given: Given) -> tuple[int, int, int]:
+    return len(given.states), len(given.fresh), len(given.parameters)
+
+
 def _listed(given: Given) -> list[Tensor]:
     return [given.inputs, *given.states, *given.fresh, *given.parameters]
 
@@ -221,9 +225,10 @@ class _Recurrence(torch.autograd.Function):
 
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     given, states, fresh, parameters, *timing, key, keep = inputs
-    how = How((len(states), len(fresh), len(parameters)), Timing(*timing), key, keep, None)
+    numbers = Given(given, states, fresh, parameters)
+    how = How(_sizes(numbers), Timing(*timing), key, keep, None)
     made = Made(output[0], [], output[1 + len(states) : -1], output[-1])
-    _save(ctx, [how], [Given(given, states, fresh, parameters)], [made], ctx.needs_input_grad[:1])
+    _save(ctx, [how], [numbers], [made], ctx.needs_input_grad[:1])
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
@@ -264,7 +269,7 @@ def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | N
         pull = torch.zeros_like(made.outputs) if pull is None else pull
         run = Pass(compiled_by_key(how.key), given, how.timing, how.keep)
         pulled.append(Pulled(run, made, pull, list(islice(left, how.sizes[0])), to_inputs))
-    found = [_backward_as_operator(each) for each in pulled] if _watched() else backward(pulled)
+    found = [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled)
     return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
 
 
@@ -299,11 +304,6 @@ def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[
     wanted = [leaf for group in leaves for leaf in group if leaf.requires_grad]
     found = iter(torch.autograd.grad(made, wanted, pulled, create_graph=True, allow_unused=True))
     return [[next(found) if leaf.requires_grad else None for leaf in group] for group in leaves]
-
-
-def _watched() -> bool:
-    """Whether compilation, export or a dispatch mode looks at operators."""
-    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None
 
 
 run_operator.register_autograd(_backward, setup_context=_setup_context)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from echoic.engine.sorting import ColumnSum, Outer
+from echoic.engine.sorting import Outer
 from echoic.engine.trace import Recording
 from echoic.program import Operation, Program, Source
 from echoic.program.operations import CHEAP, REDUCTIONS
-
 
 
 class StepPrograms(NamedTuple):

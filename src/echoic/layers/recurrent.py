@@ -113,10 +113,9 @@ class Recurrent(nn.Module):
                 for direction, (position, cell) in enumerate(enumerate(layer, len(ends)))
             ]
             options = (self.backend, self.memory)
-            parts, found = zip(
-                *unroll_together(directions, entering, lengths=lengths, reset=reset, options=options), strict=True
-            )
-            ends += found
+            found = unroll_together(directions, entering, lengths=lengths, reset=reset, options=options)
+            parts = [outputs for outputs, _ in found]
+            ends += [end for _, end in found]
             outputs = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
             values = _sum(values, outputs, lengths) if self.residual and values.shape == outputs.shape else outputs
         return values, tuple(ends)

@@ -1,8 +1,8 @@
 """When an operation of a step can be done: for many steps at once ahead of the recurrence, in its turn, or behind it.
 
 A matmul that no state goes into (the projection of the inputs) need not wait for the recurrence, and one that no state
-comes from (the gradient of the inputs) need not be waited for: done for many steps at once, it reads its weights once. So
-it is with whatever else costs much; what is cheap stays beside the operations that it feeds.
+comes from (the gradient of the inputs) need not be waited for: done for many steps at once, it reads its weights once.
+So it is with whatever else costs much; what is cheap stays beside the operations that it feeds.
 """
 
 from __future__ import annotations

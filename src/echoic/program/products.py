@@ -34,7 +34,7 @@ class Products:
 
 
 def absorbed_sums(program: Program, phase: Mapping[str, Phase]) -> Products:
-    """Let each matmul add what is only added to it afterwards, in its own phase: a vector and a row value, one of each."""
+    """Let each matmul add what is only added to it afterwards, in its phase: a vector and a row value, one of each."""
     uses, products = use_counts(program), Products()
     depends: dict[str, set[str]] = {}
     for operation in program.operations:
