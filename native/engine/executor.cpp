@@ -44,13 +44,13 @@ class Execution {
 // Whether threads share the columns of every row rather than the rows. They meet after every stage, which only large
 // weights are worth. With rows enough for all threads it was measured to be no faster, whatever the cache.
 bool splits_columns(const echoic_run& run, size_t weight_bytes) {
-    constexpr size_t kWorthMeeting = 384 << 10;
+    constexpr size_t kWorthMeeting = 128 << 10;
     return run.threads > 1 && run.batch < 2 * run.threads && weight_bytes >= kWorthMeeting;
 }
 
 // Calls in which threads are not to wait for each other, since other work held them up.
 std::atomic<int> apart{0};
-constexpr int kCallsApart = 64;
+constexpr int kCallsApart = 16;
 
 template <class T>
 class ExecutionOf final : public Execution {

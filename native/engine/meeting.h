@@ -67,7 +67,8 @@ class Meeting {
 
    private:
     static constexpr int kPauses = 2000;  // before the processor is given to whoever else wants it
-    static constexpr int kHeldUp = 2;     // times that it had to be given away before the first goes on alone
+    static constexpr std::chrono::microseconds kLong{250};  // more than one stage takes longer than another: a lost turn
+    static constexpr int kHeldUp = 2;     // times that it took so long before the first goes on alone
 
     // The first member waits for the others, and says how many came.
     void close() {
@@ -84,8 +85,9 @@ class Meeting {
             if (!condition()) return false;
             pause_briefly();
         }
+        const auto until = std::chrono::steady_clock::now() + kLong;
         while (condition()) std::this_thread::yield();
-        return true;
+        return std::chrono::steady_clock::now() > until;
     }
 
     const int most_;
