@@ -1,6 +1,8 @@
 // Products with a matrix that was packed before: blocks of up to 6 rows by a few panels of two vectors, held in
 // registers over the whole of K.
 #pragma once
+#include <utility>
+
 #include "kernels.h"
 #include "vector.h"
 
@@ -107,16 +109,53 @@ void matmul_transposed(const Product<T>& p) {
     run[p.m](p, 0);
 }
 
+// The lanes of two vectors whose numbers have the bit `apart`, or have it not, exchanged.
+template <class T, int kApart, bool kHigh, int... kLane>
+ALWAYS Vec<T> exchanged(Vec<T> a, Vec<T> b, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(
+        a, b, (kHigh ? (kLane & kApart ? kLane + kLanes<T> : kLane + kApart)
+                     : (kLane & kApart ? kLane - kApart + kLanes<T> : kLane))...);
+}
+
+// Rows of a square become its columns: in each round pairs of rows that lie `apart` exchange pieces of that length.
+template <class T, int kApart>
+ALWAYS void transpose(Vec<T> (&rows)[kLanes<T>]) {
+    constexpr auto lanes = std::make_integer_sequence<int, kLanes<T>>{};
+#pragma GCC unroll 16
+    for (int row = 0; row < kLanes<T>; ++row) {
+        if (row & kApart) continue;
+        const Vec<T> a = rows[row], b = rows[row + kApart];
+        rows[row] = exchanged<T, kApart, false>(a, b, lanes);
+        rows[row + kApart] = exchanged<T, kApart, true>(a, b, lanes);
+    }
+    if constexpr (kApart > 1) transpose<T, kApart / 2>(rows);
+}
+
+// A panel of a matrix whose columns lie contiguously, a square at a time.
+template <class T>
+void pack_columns(const T* source, int64_t column_stride, int64_t k, T* packed) {
+    constexpr int lanes = kLanes<T>;
+    constexpr int64_t width = kPanel<T>;
+    int64_t i = 0;
+    if constexpr (lanes > 1)
+        for (; i + lanes <= k; i += lanes)
+            for (int64_t first = 0; first < width; first += lanes) {
+                Vec<T> square[lanes];
+                for (int c = 0; c < lanes; ++c) square[c] = load(source + (first + c) * column_stride + i);
+                transpose<T, lanes / 2>(square);
+                for (int r = 0; r < lanes; ++r) store<T>(packed + (i + r) * width + first, square[r]);
+            }
+    for (; i < k; ++i)
+        for (int64_t c = 0; c < width; ++c) packed[i * width + c] = source[c * column_stride + i];
+}
+
 template <class T>
 void pack(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed) {
     constexpr int64_t width = kPanel<T>;
     for (int64_t first = 0; first < n; first += width) {
         const int64_t columns = n - first < width ? n - first : width;
-        if (row_stride == 1 && columns == width) {  // a transposed matrix: read along its rows
-            for (int64_t c = 0; c < width; ++c) {
-                const T* from = source + (first + c) * column_stride;
-                for (int64_t i = 0; i < k; ++i) packed[i * width + c] = from[i];
-            }
+        if (row_stride == 1 && columns == width) {  // a transposed matrix
+            pack_columns(source + first * column_stride, column_stride, k, packed);
         } else {
             for (int64_t i = 0; i < k; ++i)
                 for (int64_t c = 0; c < width; ++c)
