@@ -50,6 +50,7 @@ INPUTS = torch.zeros(2, 6, 3)
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
+        (torch.zeros(3), {}, r"inputs: found shape \[3\], expected \[B, T, 3\]"),
         (torch.zeros(6, 3), {}, r"inputs: found shape \[6, 3\], expected \[B, T, 3\]"),
         (torch.zeros(2, 6, 4), {}, r"inputs: found shape \[2, 6, 4\], expected \[B, T, 3\]"),
         (INPUTS, {"lengths": torch.tensor([6])}, r"lengths: found shape \[1\], expected \[2\]"),

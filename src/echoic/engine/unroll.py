@@ -73,17 +73,18 @@ def unroll_together(
         OptionError: shapes that do not fit. BackendError: a backend asked for by name that cannot run this.
     """
     memory = options[1]
+    for direction in directions:
+        _check(direction.cell, inputs, memory)
     batch, steps = inputs.shape[:2]
     if lengths is not None:
         lengths = _checked_lengths(lengths, batch, steps, inputs.device)
     if reset is not None:
         reset = _checked_reset(reset, batch, steps, inputs.device)
-    calls = []
+    calls, time_major = [], inputs.transpose(0, 1)
     for cell, state, fresh, reverse in directions:
-        _check(cell, inputs, memory)
         fresh = cell.initial_state(batch) if fresh is None else fresh
         state = fresh if state is None else _checked_state(cell, state, fresh)
-        calls.append(Call(inputs.transpose(0, 1), state, fresh, lengths, reset, reverse, memory))
+        calls.append(Call(time_major, state, fresh, lengths, reset, reverse, memory))
     if batch == 0 or steps == 0:
         empty = (inputs.new_zeros(batch, steps, direction.cell.output_size) for direction in directions)
         return [(outputs, call.state) for outputs, call in zip(empty, calls, strict=True)]
@@ -99,8 +100,9 @@ def _run(
     cells: Sequence[Cell], calls: Sequence[Call], backend: str, padding: Tensor | None
 ) -> list[tuple[Tensor, Any]]:
     chosen = [choose(backend, cell, call) for cell, call in zip(cells, calls, strict=True)]
-    if len(calls) > 1 and all(isinstance(each, Native) for each in chosen):
-        return Native().run_together(cells, calls)
+    first = chosen[0]
+    if isinstance(first, Native) and all(each is first for each in chosen):
+        return first.run_together(cells, calls)
     results = []
     for each, cell, call in zip(chosen, cells, calls, strict=True):
         if padding is not None and each.reads_padding:
