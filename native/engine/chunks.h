@@ -37,7 +37,6 @@ class Chunks {
         chunk_.positions.resize(size_t(steps_));
     }
 
-    bool needed() const { return needed_; }
     bool even() const { return even_; }   // the rows of a chunk follow each other in packed arrays, a fixed distance apart
     int64_t steps() const { return steps_; }
     int64_t room() const { return room_; }  // rows of the largest chunk
@@ -64,11 +63,11 @@ class Chunks {
 
     bool lies_evenly() const {
         const int64_t all = run_.active[0];
-        bool ascending = true, descending = all % ranks_.every == 0;
-        for (int64_t s = 0; s < run_.steps; ++s) {
+        if (all % ranks_.every != 0) return false;
+        bool ascending = true, descending = true;
+        for (int64_t s = 1; s < run_.steps; ++s) {
             const bool full = run_.active[s] == all;
-            if (ranks_.every > 1 && (!full || all % ranks_.every != 0)) return false;
-            if (s == 0) continue;
+            if (ranks_.every > 1 && !full) return false;
             ascending = ascending && run_.offsets[s] == run_.offsets[s - 1] + run_.active[s - 1];
             descending = descending && full && run_.offsets[s] == run_.offsets[s - 1] - all;
         }

@@ -11,4 +11,12 @@ const std::vector<InstructionSet>& instruction_sets();  // those this processor 
 const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
 bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
 
+template <class T>
+const Kernels<T>& kernels() {  // of the one in use
+    if constexpr (sizeof(T) == sizeof(float))
+        return *instruction_set().float32;
+    else
+        return *instruction_set().float64;
+}
+
 }  // namespace echoic

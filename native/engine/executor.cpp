@@ -15,17 +15,6 @@
 namespace echoic {
 namespace {
 
-template <class T>
-const Kernels<T>& kernels();
-template <>
-const Kernels<float>& kernels<float>() {
-    return *instruction_set().float32;
-}
-template <>
-const Kernels<double>& kernels<double>() {
-    return *instruction_set().float64;
-}
-
 // One run among those executed together, in three rounds of so many parts each.
 class Execution {
    public:

@@ -11,14 +11,6 @@
 namespace echoic {
 namespace {
 
-template <class T>
-const Kernels<T>& kernels() {
-    if constexpr (sizeof(T) == sizeof(float))
-        return *instruction_set().float32;
-    else
-        return *instruction_set().float64;
-}
-
 // For which a second thread is not worth its waking.
 constexpr int64_t kWorthAThread = 1 << 20;  // bytes of weights, for each row
 // A step is short: other threads are there at once, or not needed.

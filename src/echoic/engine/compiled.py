@@ -60,7 +60,6 @@ class Compiled:
         key: stands for this object in the arguments of operators.
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
         aliased: the field of the state that is the output too, or None.
-        gradients_apart: whether no two gradients of parameters are one tensor.
     """
 
     def __init__(self, recording: Recording, key: str) -> None:
@@ -72,9 +71,6 @@ class Compiled:
         output = recording.forward["output"]
         same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
         self.aliased = same[0] if same and output in recording.builder.by_name else None
-        gradients: Any = recording.epilogue.graph.output_node().args[0]
-        sums = [g for g in gradients if g.op == "placeholder" and g.target.startswith("deferred")]
-        self.gradients_apart = len(set(sums)) == len(gradients)
         self._needed: dict[str, set[str]] = {}
         self._kept: dict[str, tuple[bool, ...]] = {}
         self._kernels: dict[tuple[str, torch.dtype, bool], Kernel] = {}
@@ -137,7 +133,8 @@ class Compiled:
         rows = [source for source in program.sources if source.kind == "row"]
         sources = {s.name: place(*self._port(s.name, s.shape[0])) for s in rows}
         results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
-        timeless = [name for name in (*sources, *results) if self._port(name, 0, name in results)[0].role == PACKED]
+        placed = {**sources, **{name: where for name, (where,) in results.items()}}
+        timeless = [name for name, where in placed.items() if ports[where.port].role == PACKED]
         plan = make_plan(program, [port.width for port in ports], sources, results, timeless)
         native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
         derived = self.recording.derived

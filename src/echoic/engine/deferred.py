@@ -33,8 +33,7 @@ def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum
     widths = recording.builder.widths
     fields = [f"state.{field}" for field in recording.fields]
     pairs = list(zip(recording.deferred, programs.operands, strict=True))
-    of_columns = {names[0]: i for i, (kind, names) in enumerate(pairs) if not isinstance(kind, Outer)}
-    alone = dict(of_columns)
+    alone = {names[0]: i for i, (kind, names) in enumerate(pairs) if not isinstance(kind, Outer)}  # columns
     found = []
     for i, (kind, names) in enumerate(pairs):
         if isinstance(kind, Outer):

@@ -7,7 +7,7 @@ So it is with whatever else costs much; what is cheap stays beside the operation
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import IntEnum
 
 from echoic.program.operations import CHEAP, REDUCTIONS
@@ -73,9 +73,9 @@ class _Phases:
                 found.add(operation.name)
         return found
 
-    def _reaching(self, values: object) -> set[str]:
+    def _reaching(self, values: Iterable[str]) -> set[str]:
         """The values, and all that they are made from."""
-        open_: list[str] = list(values)  # pyright: ignore
+        open_ = list(values)
         found: set[str] = set()
         while open_:
             value = open_.pop()
