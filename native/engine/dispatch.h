@@ -19,4 +19,10 @@ const Kernels<T>& kernels() {  // of the one in use
         return *instruction_set().float64;
 }
 
+// Panels that so many columns are packed in.
+template <class T>
+int64_t panels(const Kernels<T>& kernels, int64_t columns) {
+    return (columns + kernels.panel - 1) / kernels.panel;
+}
+
 }  // namespace echoic

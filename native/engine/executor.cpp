@@ -77,9 +77,9 @@ class ExecutionOf final : public Execution {
         for (size_t m = 0; m < room_.size(); ++m) {
             if (room_[m] == nullptr) continue;
             const int64_t k = plan_.matrix_rows[m], n = plan_.matrix_columns[m];
-            const int64_t panels = (n + kernels_.panel - 1) / kernels_.panel;
-            const int64_t begin = panels * part / parts_ * kernels_.panel;
-            const int64_t end = std::min(n, panels * (part + 1) / parts_ * kernels_.panel);
+            const int64_t all = panels(kernels_, n);
+            const int64_t begin = all * part / parts_ * kernels_.panel;
+            const int64_t end = std::min(n, all * (part + 1) / parts_ * kernels_.panel);
             const echoic_matrix& from = run_.matrices[m];
             if (begin < end)
                 kernels_.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
@@ -148,9 +148,8 @@ class Round {
 
 template <class T>
 size_t packed_numbers(const Plan& plan, size_t matrix) {
-    const int64_t panel = kernels<T>().panel;
-    const int64_t panels = (plan.matrix_columns[matrix] + panel - 1) / panel;
-    return size_t(panels * panel * plan.matrix_rows[matrix]);
+    const Kernels<T>& use = kernels<T>();
+    return size_t(panels(use, plan.matrix_columns[matrix]) * use.panel * plan.matrix_rows[matrix]);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "../isa/kernels.h"
+#include "dispatch.h"
 #include "engine.h"
 #include "plan.h"
 
@@ -81,7 +81,7 @@ class Stages {
         product.n = plan_.matrix_columns[matrix];
         const Range columns = share_of(product.n, kernels_.panel);
         product.first_panel = columns.begin / kernels_.panel;
-        product.last_panel = (columns.end + kernels_.panel - 1) / kernels_.panel;
+        product.last_panel = panels(kernels_, columns.end);
         kernels_.matmul(product);
     }
 

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../isa/kernels.h"
 #include "arena.h"
+#include "dispatch.h"
 #include "engine.h"
 
 namespace echoic {
@@ -47,8 +47,7 @@ class Sums {
     };
 
     int64_t packed_width(const echoic_sum& sum) const {
-        const int64_t panels = (sum.right_width + kernels_.panel - 1) / kernels_.panel;
-        return sum.outer == nullptr ? 0 : panels * kernels_.panel;
+        return sum.outer == nullptr ? 0 : panels(kernels_, sum.right_width) * kernels_.panel;
     }
 
     void all_rows() {
@@ -142,7 +141,7 @@ class Sums {
             product.m = end - begin;
             product.k = depth;
             product.n = sum.right_width;
-            product.last_panel = packed_width(sum) / kernels_.panel;
+            product.last_panel = panels(kernels_, sum.right_width);
             kernels_.matmul_transposed(product);
             packed += packed_width(sum) * depth;
         }

@@ -94,7 +94,7 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
     again = (lambda: cell.project(inputs)) if apart else None
-    return operators.Asked(given, layout.timing, step.key, keep, again)
+    return operators.Asked(given, operators.How(layout.timing, step.key, keep, again))
 
 
 def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:

@@ -21,20 +21,30 @@ from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward,
 from echoic.engine.replay import replay
 
 
-class Asked(NamedTuple):
-    """What ``run`` is to run.
+class How(NamedTuple):
+    """How numbers are run.
 
-    given: the numbers. timing: when which rows are run. key: of the compiled cell.
+    timing: when which rows are run. key: of the compiled cell.
     keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
     project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
         that need not be kept; else None.
     """
 
-    given: Given
     timing: Timing
     key: str
     keep: str
     project_again: Callable[[], Tensor] | None
+
+    def over(self, given: Given) -> Pass:
+        """The pass over such numbers."""
+        return Pass(compiled_by_key(self.key), given, self.timing, self.keep)
+
+
+class Asked(NamedTuple):
+    """What ``run`` is to run."""
+
+    given: Given
+    how: How
 
 
 Result = tuple[Tensor, Sequence[Tensor]]
@@ -46,24 +56,23 @@ def run(asked: Sequence[Asked]) -> list[Result]:
         return [_replayed(each) for each in asked]
     if recording_operators():
         return [_as_operator(each) for each in asked]
-    if all(each.keep == "nothing" for each in asked):
-        made = forward([Pass(compiled_by_key(key), given, timing, keep) for given, timing, key, keep, _ in asked])
-        return [(each.outputs, each.last) for each in made]
-    if any(each.keep == "nothing" for each in asked):
+    if all(how.keep == "nothing" for _, how in asked):
+        return [(made.outputs, made.last) for made in forward([how.over(given) for given, how in asked])]
+    if any(how.keep == "nothing" for _, how in asked):
         return [result for each in asked for result in run([each])]
-    hows = [How(_sizes(g), timing, key, keep, again) for g, timing, key, keep, again in asked]
-    tensors = [tensor for each in asked for tensor in _listed(each.given)]
-    results = iter(_Recurrence.apply(hows, *tensors))
-    return [(next(results), list(islice(results, how.sizes[0]))) for how in hows]
+    forms = [_Form(_sizes(given), how) for given, how in asked]
+    results = iter(_Recurrence.apply(forms, *(tensor for given, _ in asked for tensor in _listed(given))))
+    return [(next(results), list(islice(results, form.sizes[0]))) for form in forms]
 
 
 def _replayed(asked: Asked) -> Result:
-    outputs, *last = replay(compiled_by_key(asked.key), _flat(asked.given), asked.timing)
-    return _like(outputs, asked.given.inputs), last
+    given, how = asked
+    outputs, *last = replay(compiled_by_key(how.key), _flat(given), how.timing)
+    return _like(outputs, given.inputs), last
 
 
 def _as_operator(asked: Asked) -> Result:
-    given, timing, key, keep, _ = asked
+    given, (timing, key, keep, _) = asked
     outputs, *rest = run_operator(*_flat(given), *timing, key, keep)
     return _like(outputs, given.inputs), rest[: len(given.states)]
 
@@ -183,14 +192,12 @@ def _own(trained: Sequence[Tensor]) -> list[Tensor]:
 # gradients
 
 
-class How(NamedTuple):
-    """sizes: fields of the state, and of the fresh one if there are resets; parameters. The others as in ``Asked``."""
+class _Form(NamedTuple):
+    """What was run, without the numbers. sizes: fields of the state, and of the fresh one if there are resets;
+    parameters."""
 
     sizes: tuple[int, int, int]
-    timing: Timing
-    key: str
-    keep: str
-    project_again: Callable[[], Tensor] | None
+    how: How
 
     def given(self, tensors: Iterator[Tensor]) -> Given:
         """The next of some tensors in their places."""
@@ -209,12 +216,12 @@ class _Recurrence(torch.autograd.Function):
     """``forward`` and ``backward`` without the overhead of operators."""
 
     @staticmethod
-    def forward(ctx: Any, hows: list[How], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, forms: list[_Form], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         left = iter(tensors)
-        passes = [Pass(compiled_by_key(how.key), how.given(left), how.timing, how.keep) for how in hows]
-        made = forward(passes)
-        _save(ctx, hows, [each.given for each in passes], made, ctx.needs_input_grad[1:])
+        given = [form.given(left) for form in forms]
+        made = forward([form.how.over(numbers) for form, numbers in zip(forms, given, strict=True)])
+        _save(ctx, forms, given, made, ctx.needs_input_grad[1:])
         return tuple(tensor for each in made for tensor in (each.outputs, *each.last))
 
     @staticmethod
@@ -226,21 +233,21 @@ class _Recurrence(torch.autograd.Function):
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     given, states, fresh, parameters, *timing, key, keep = inputs
     numbers = Given(given, states, fresh, parameters)
-    how = How(_sizes(numbers), Timing(*timing), key, keep, None)
+    form = _Form(_sizes(numbers), How(Timing(*timing), key, keep, None))
     made = Made(output[0], [], output[1 + len(states) : -1], output[-1])
-    _save(ctx, [how], [numbers], [made], ctx.needs_input_grad[:1])
+    _save(ctx, [form], [numbers], [made], ctx.needs_input_grad[:1])
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
     (found,) = _gradients(ctx, grads)
     left = iter(found)
-    parts = [list(islice(left, size)) for size in (1, *ctx.hows[0].sizes)]
+    parts = [list(islice(left, size)) for size in (1, *ctx.forms[0].sizes)]
     return parts[0][0], *parts[1:], None, None, None, None, None
 
 
-def _save(ctx: Any, hows: list[How], given: Sequence[Given], made: Sequence[Made], needs: Sequence[bool]) -> None:
-    ctx.hows, ctx.to_inputs, saved = hows, [], []
-    for how, numbers, results in zip(hows, given, made, strict=True):
+def _save(ctx: Any, forms: list[_Form], given: Sequence[Given], made: Sequence[Made], needs: Sequence[bool]) -> None:
+    ctx.forms, ctx.to_inputs, saved = forms, [], []
+    for (_, how), numbers, results in zip(forms, given, made, strict=True):
         listed = _listed(numbers)
         ctx.to_inputs.append(needs[0])
         needs = needs[len(listed) :]
@@ -254,9 +261,9 @@ def _save(ctx: Any, hows: list[How], given: Sequence[Given], made: Sequence[Made
 def _saved(ctx: Any) -> list[tuple[Given, Made]]:
     left = iter(ctx.saved_tensors)
     found = []
-    for how in ctx.hows:
-        given = how.given(left)
-        found.append((given, Made(next(left), [], saved=next(left), kept=list(islice(left, how.sizes[0])))))
+    for form in ctx.forms:
+        given = form.given(left)
+        found.append((given, Made(next(left), [], saved=next(left), kept=list(islice(left, form.sizes[0])))))
     return found
 
 
@@ -264,11 +271,10 @@ def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | N
     """Of each pass: of the inputs, the states, the fresh states, the parameters."""
     left = iter(grads)
     pulled = []
-    for how, (given, made), to_inputs in zip(ctx.hows, _saved(ctx), ctx.to_inputs, strict=True):
+    for (sizes, how), (given, made), to_inputs in zip(ctx.forms, _saved(ctx), ctx.to_inputs, strict=True):
         pull = next(left)
         pull = torch.zeros_like(made.outputs) if pull is None else pull
-        run = Pass(compiled_by_key(how.key), given, how.timing, how.keep)
-        pulled.append(Pulled(run, made, pull, list(islice(left, how.sizes[0])), to_inputs))
+        pulled.append(Pulled(how.over(given), made, pull, list(islice(left, sizes[0])), to_inputs))
     found = [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled)
     return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
 
@@ -292,14 +298,15 @@ def _in_their_places(pulled: Pulled, found: Gradients) -> list[Tensor | None]:
 def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """The same with a graph of their own (``create_graph=True``), by the reference."""
     pulls, results, leaves = iter(grads), [], []
-    for how, (given, made) in zip(ctx.hows, _saved(ctx), strict=True):
+    for form, (given, made) in zip(ctx.forms, _saved(ctx), strict=True):
+        sizes, how = form
         if how.project_again is not None:
             given = given._replace(inputs=how.project_again())
         # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
         leaves.append([tensor.view_as(tensor) for tensor in _listed(given)])
-        again = _flat(how.given(iter(leaves[-1])))
+        again = _flat(form.given(iter(leaves[-1])))
         outputs, *last = replay(compiled_by_key(how.key), again, how.timing)
-        results += list(zip((outputs.view_as(made.outputs), *last), islice(pulls, 1 + how.sizes[0]), strict=True))
+        results += list(zip((outputs.view_as(made.outputs), *last), islice(pulls, 1 + sizes[0]), strict=True))
     made, pulled = zip(*[(r, g) for r, g in results if g is not None and r.requires_grad], strict=True)
     wanted = [leaf for group in leaves for leaf in group if leaf.requires_grad]
     found = iter(torch.autograd.grad(made, wanted, pulled, create_graph=True, allow_unused=True))

@@ -32,6 +32,11 @@ class Given(NamedTuple):
     fresh: Sequence[Tensor]
     parameters: Sequence[Tensor]
 
+    def contiguous(self) -> Given:
+        """The same, but for the parameters, in memory as the engine reads it."""
+        states, fresh = ([part.contiguous() for part in parts] for parts in (self.states, self.fresh))
+        return Given(self.inputs.contiguous(), states, fresh, self.parameters)
+
 
 class Made(NamedTuple):
     """What a forward pass gives.
@@ -117,11 +122,9 @@ def kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
 
 def _prepared(each: Pass) -> tuple[Made, Launch]:
     cell, given, timing, keep = each
-    inputs = given.inputs.contiguous()
-    shape, batch = inputs.shape[:-1], given.states[0].shape[0]
+    inputs, states, _, parameters = given = given.contiguous()
+    shape, batch = inputs.shape[:-1], states[0].shape[0]
     rows = shape.numel()
-    states = [state.contiguous() for state in given.states]
-    fresh = [part.contiguous() for part in given.fresh]
     outputs = inputs.new_empty(*shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
@@ -131,29 +134,32 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     ]
     saved = inputs.new_empty(rows if keep == "gates" else 0, cell.saved_width)
     kernel = cell.kernel("forward" if keep == "gates" else "inference", inputs.dtype)
-    held = [
-        (width, states[i].data_ptr(), address(fresh, i), kept[i].data_ptr(), width, last[i].data_ptr())
+    arrays = {"input": inputs, "output": outputs, "saved": saved}
+    derived = cell.recording.prologue.forward(*parameters)
+    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, kept, last), [], derived)
+    return Made(outputs, last, kept, saved), run._replace(alive=(run.alive, given))
+
+
+def _held(cell: Compiled, given: Given, kept: Sequence[Tensor], last: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """Each field of the state as the engine takes it. last: none where nobody asks."""
+    return [
+        (width, address(given.states, i), address(given.fresh, i), address(kept, i), width, address(last, i))
         for i, width in enumerate(cell.widths)
     ]
-    arrays = {"input": inputs, "output": outputs, "saved": saved}
-    derived = cell.recording.prologue.forward(*given.parameters)
-    run = prepare(kernel, (rows, batch), timing, arrays, held, [], derived)
-    return Made(outputs, last, kept, saved), run._replace(alive=(run.alive, states, fresh))
 
 
 def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
     (cell, given, timing, keep), made, pull, pulls, to_inputs = each
-    pull = pull.contiguous()
-    shape, batch = pull.shape[:-1], given.states[0].shape[0]
+    pull, given = pull.contiguous(), given.contiguous()
+    inputs, states, fresh, parameters = given
+    shape, batch = pull.shape[:-1], states[0].shape[0]
     rows, whole = shape.numel(), len(shape) > 1
-    states = [state.contiguous() for state in given.states]
-    fresh = [part.contiguous() for part in given.fresh]
     pulls = [None if part is None else part.contiguous() for part in pulls]
     after = [made.outputs if i == cell.aliased else part for i, part in enumerate(made.kept)]
     kernel = cell.kernel("recompute" if keep == "states" else "backward", pull.dtype, to_inputs)
     of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
-    arrays = {"grad.output": pull, "saved": made.saved, "grad.input": of_inputs, "input": given.inputs.contiguous()}
+    arrays = {"grad.output": pull, "saved": made.saved, "grad.input": of_inputs, "input": inputs}
     for port in kernel.ports:
         if port.role == PACKED and port.name not in arrays:
             arrays[port.name] = pull.new_empty(rows, port.width)
@@ -161,16 +167,12 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
              for s, p in zip(states, pulls, strict=True)]  # fmt: skip
     freshened = [torch.zeros_like(part) for part in fresh]
-    held = [
-        (width, states[i].data_ptr(), address(fresh, i), after[i].data_ptr(), width, 0)
-        for i, width in enumerate(cell.widths)
-    ]
     gradients = [
         (width, 0 if part is None else part.data_ptr(), first[i].data_ptr(), address(freshened, i))
         for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
     ]
-    derived = cell.recording.prologue.forward(*given.parameters)
+    derived = cell.recording.prologue.forward(*parameters)
     totals, sums = memory_for_sums(cell.sums, len(cell.recording.deferred), arrays, rows)
-    run = prepare(kernel, (rows, batch), timing, arrays, held, gradients, derived, sums)
-    run = run._replace(alive=(run.alive, states, fresh, pulls, after))
+    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, after, []), gradients, derived, sums)
+    run = run._replace(alive=(run.alive, given, pulls, after))
     return Gradients(of_inputs, first, freshened, []), totals, run
