@@ -90,7 +90,7 @@ class Layout:
         """[B, W] in the order of the batch."""
         if self.lengths is None:
             return state
-        return torch.empty_like(state).index_copy(0, self.order, state)
+        return torch.empty_like(state).index_copy_(0, self.order, state)
 
 
 class _Gather(torch.autograd.Function):
@@ -119,7 +119,7 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def forward(values: Tensor, index: Tensor, rows: int) -> Tensor:
-        return values.new_zeros(rows, values.shape[1]).index_copy(0, index, values)
+        return values.new_zeros(rows, values.shape[1]).index_copy_(0, index, values)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
