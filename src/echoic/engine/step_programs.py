@@ -100,8 +100,15 @@ def _chosen(recording: Recording, results: list[str]) -> list[str]:
     free |= {s.name for s in builder.sources if s.kind != "row"}
     saved: dict[str, None] = {}
 
+    def narrow(value: str) -> str:
+        """The column that a value repeats."""
+        operation = made.get(value)
+        repeats = operation is not None and operation.kind == "broadcast" and isinstance(operation.operands[0], str)
+        return operation.operands[0] if repeats else value  # pyright: ignore
+
     def keep_costly(value: str) -> None:
         """Save what cannot be made again; go on to the operands of what can."""
+        value = narrow(value)
         if value in free or value in saved:
             return
         operation = made.get(value)
@@ -123,6 +130,7 @@ def _chosen(recording: Recording, results: list[str]) -> list[str]:
         return all(makeable(o) for o in operation.operands if isinstance(o, str))
 
     def keep_rest(value: str) -> None:
+        value = narrow(value)
         if makeable(value):
             return
         operation = made.get(value)

@@ -167,12 +167,29 @@ def _record(cell: Cell, projecting: bool) -> Recording:
     )  # fmt: skip
 
 
+def _layer_norm_backward(
+    pull: Tensor, value: Tensor, shape: list[int], mean: Tensor, scale: Tensor, weight: Tensor | None,
+    bias: Tensor | None, wanted: list[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The gradients of a layer normalisation, in fewer passes over a row than PyTorch's own decomposition takes."""
+    features = list(range(value.dim() - len(shape), value.dim()))
+    rows = list(range(value.dim() - len(shape)))
+    normal = (value - mean) * scale
+    weighted = pull if weight is None else pull * weight
+    level, slope = weighted.mean(features, keepdim=True), (weighted * normal).mean(features, keepdim=True)
+    return (
+        (weighted + normal * -slope - level) * scale if wanted[0] else None,
+        (pull * normal).sum(rows) if wanted[1] and weight is not None else None,
+        pull.sum(rows) if wanted[2] and bias is not None else None,
+    )
+
+
 def _recorded(function: Callable[..., Any], arguments: tuple[Any, ...], cell: Cell) -> fx.Graph:
     """What a function of tensors without numbers does."""
     decompositions: Any = {
         op: how for op, how in core_aten_decompositions().items()
         if getattr(op, "overloadpacket", op) not in (aten.sigmoid_backward, aten.tanh_backward)
-    } | get_decompositions(_ACTIVATIONS)  # fmt: skip
+    } | get_decompositions(_ACTIVATIONS) | {aten.native_layer_norm_backward.default: _layer_norm_backward}  # fmt: skip
     pure = torch.func.functionalize(function, remove="mutations")
     try:
         return make_fx(pure, decomposition_table=decompositions)(*arguments).graph

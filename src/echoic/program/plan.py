@@ -160,6 +160,7 @@ class _Layout:
         self.homes: dict[str, Place] = dict(sources)
         self.copies: list[tuple[Operand, Place, int, str]] = []  # what is written, where, width, name of the copy
         self.products = absorbed_sums(program, phase)
+        self.spread = self._spread_where_read()
         self._place_results(results)
         self._place_concatenations()
         self._stages()
@@ -213,12 +214,21 @@ class _Layout:
 
     # what is done when
 
+    def _spread_where_read(self) -> set[str]:
+        """Broadcasts that pointwise operations alone read: each stage makes them anew, in a tile, from one column."""
+        found = {operation.name for operation in self.program.operations if operation.kind == "broadcast"}
+        found -= {value for _, value in self.program.results}
+        for operation in self.program.operations:
+            if operation.name in self.products.inside or not self._pointwise(operation):
+                found.difference_update(o for o in operation.operands if isinstance(o, str))
+        return found
+
     def _stages(self) -> None:
         work: dict[str, Operation] = {}
         for operation in self.program.operations:
-            if operation.name in self.products.inside or operation.kind in ("slice", "concat"):
-                continue
-            work[operation.name] = operation
+            inside = operation.name in self.products.inside or operation.name in self.spread
+            if not inside and operation.kind not in ("slice", "concat"):
+                work[operation.name] = operation
         for value, _, width, name in self.copies:
             work[name] = Operation(name, "copy", (value,), (width,))
             behind = self.phase.get(self._root(value)[0]) == Phase.BEHIND if isinstance(value, str) else False
@@ -230,10 +240,11 @@ class _Layout:
             now = {name: operation for name, operation in work.items() if self.phase[name] == phase}
             while not done.issuperset(now):
                 ready = [n for n in now if n not in done and waits[n] <= done]
-                groups = (self._group(w, now, waits, done) for w in self._widths_of(ready, now))
-                group = max(groups, key=len, default=[])
-                if not group:
-                    group = [next((n for n in ready if now[n].kind in REDUCTIONS), ready[0])]
+                whole = [n for n in ready if not self._pointwise(now[n])]
+                if whole:  # first: the more of them are done, the more pointwise operations can go together
+                    group = [next((n for n in whole if now[n].kind in REDUCTIONS), whole[0])]
+                else:
+                    group = max((self._group(w, now, waits, done) for w in self._widths_of(ready, now)), key=len)
                 stages.append([now[n] for n in group])
                 done.update(group)
         self._emit(stages)
@@ -257,7 +268,7 @@ class _Layout:
                 # a broadcast reads a column that must be whole in memory; a copy of a slice, other columns
                 fresh = waits[name] - done
                 apart = operation.kind == "broadcast" or any(
-                    isinstance(o, str) and self._root(o)[0] != o and self._root(o)[0] in fresh
+                    isinstance(o, str) and (o in self.spread or self._root(o)[0] != o) and self._makers(o) & fresh
                     for o in operation.operands
                 )
                 if fresh <= inside and not (apart and fresh):
@@ -276,6 +287,8 @@ class _Layout:
         made = self.made.get(root)
         if made is None:
             return set()
+        if root in self.spread:
+            return {name for operand in made.operands if isinstance(operand, str) for name in self._makers(operand)}
         if made.kind != "concat":
             return {root}
         makers: set[str] = set()
@@ -291,6 +304,7 @@ class _Layout:
 
     def _emit(self, stages: list[list[Operation]]) -> None:
         stage_of = {operation.name: i for i, stage in enumerate(stages) for operation in stage}
+        stages = [self._with_spread(stage) for stage in stages]
         users: dict[str, set[int]] = {}
         for operation in (o for stage in stages for o in stage):
             product = self.products.by_result.get(operation.name)
@@ -306,7 +320,7 @@ class _Layout:
         copy_places = {name: place for _, place, _, name in self.copies}
         self.homes.update(copy_places)
         for stage in stages:
-            first, phase = stage[0], self.phase[stage[0].name]
+            first, phase = stage[0], self.phase[stage[-1].name]
             if self._pointwise(first):
                 self.plan.stages.append(self._pointwise_stage(stage))
             elif first.name in self.products.by_result:
@@ -315,6 +329,15 @@ class _Layout:
                 value = str(first.operands[0])
                 place, target = self._home(value), self._home(first.name)
                 self.plan.stages.append(Reduce(first.kind, place, target, self.widths[value], phase))
+
+    def _with_spread(self, stage: list[Operation]) -> list[Operation]:
+        """A stage with the broadcasts that it makes for itself."""
+        found: dict[str, Operation] = {}
+        for operation in stage:
+            if self._pointwise(operation):
+                found.update({o: self.made[o] for o in operation.operands if isinstance(o, str) and o in self.spread})
+            found[operation.name] = operation
+        return list(found.values())
 
     def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
         last = {o: i for i, operation in enumerate(stage) for o in operation.operands if isinstance(o, str)}
@@ -337,7 +360,7 @@ class _Layout:
                 if operation.name not in last:
                     free.append(target.index)
             micros.append(Micro(operation.kind, target, operands))
-        return Pointwise(self._width(stage[0]), tuple(micros), self.phase[stage[0].name])
+        return Pointwise(self._width(stage[-1]), tuple(micros), self.phase[stage[-1].name])
 
     def _where(self, operand: Operand, registers: dict[str, Register]) -> Where:
         if isinstance(operand, float | int):
