@@ -73,6 +73,8 @@ void check(const Plan& plan, const echoic_run& run) {
         require(run.states[sum.state].width == sum.right_width, "a sum is wider or narrower than its state");
         require(run.states[sum.state].kept != nullptr, "a sum needs a state that was not kept");
     }
+    require(run.total_count == plan.totals.size(), "another number of totals than the plan's");
+    for (size_t t = 0; t < run.total_count; ++t) require(run.totals[t] != nullptr, "a total has no memory");
     for (size_t v = 0; v < run.vector_count; ++v) require(run.vectors[v] != nullptr, "a vector has no memory");
     for (size_t m = 0; m < run.matrix_count; ++m)
         require(run.matrices[m].data != nullptr || run.matrices[m].packed != nullptr, "a matrix has no memory");

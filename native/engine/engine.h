@@ -59,7 +59,7 @@ typedef struct {
     const void* packed;
 } echoic_matrix;
 
-/* After a backward run: sums over all rows of packed arrays. */
+/* After a backward run: sums over all rows of packed arrays. What the plan calls totals is summed in its stages. */
 typedef struct {
     const void* left;    /* [rows, left_width] */
     int64_t left_width;
@@ -83,6 +83,7 @@ typedef struct {
     const void** vectors;    size_t vector_count;
     echoic_matrix* matrices; size_t matrix_count;
     echoic_sum* sums;        size_t sum_count;
+    void** totals;           size_t total_count; /* [width] each; are overwritten */
 } echoic_run;
 
 int echoic_opcode(const char* name);

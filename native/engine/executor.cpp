@@ -50,7 +50,8 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), meeting_(run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), totals_(plan, run.threads),
+          meeting_(run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (size_t m = 0; m < run.matrix_count; ++m)
             if (run.matrices[m].packed == nullptr) bytes_ += packed_bytes(plan, m);
@@ -91,17 +92,23 @@ class ExecutionOf final : public Execution {
         static thread_local Arena arena;
         const int parts = int(std::min(int64_t(parts_), run_.batch));
         if (by_columns_)
-            Worker<T>(plan_, run_, kernels_, packed_.data(), &meeting_, carried_, arena).work();
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &meeting_, carried_, arena));
         else if (part < parts)
-            Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, parts}, arena).work();
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, parts}, arena));
     }
 
     void sum(int part) override {
         static thread_local Arena arena;
         Sums<T>(run_, kernels_, arena).work(part, parts_);
+        if (part == 0) totals_.write(plan_, run_.totals);
     }
 
    private:
+    void work(Worker<T>&& worker) {
+        worker.add_to(totals_);
+        worker.work();
+    }
+
     const Plan& plan_;
     const echoic_run& run_;
     const Kernels<T>& kernels_;
@@ -109,6 +116,7 @@ class ExecutionOf final : public Execution {
     std::vector<const void*> packed_;
     std::vector<T*> room_;  // where each matrix is packed, or null
     bool by_columns_ = false;
+    Totals<T> totals_;
     Meeting meeting_;
     char* carried_ = nullptr;
 };
@@ -182,7 +190,7 @@ void execute(const std::vector<Run>& runs, int threads) {
         executions.push_back(plan->type == ECHOIC_FLOAT32 ? begin<float>(*plan, *run, executions.size())
                                                           : begin<double>(*plan, *run, executions.size()));
         bytes += executions.back()->bytes_to_pack();
-        sums = sums || run->sum_count > 0;
+        sums = sums || run->sum_count + run->total_count > 0;
     }
     if (executions.empty()) return;
     if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthSharing ? threads : 1);

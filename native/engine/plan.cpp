@@ -54,6 +54,8 @@ class Decoder {
             plan_.matrix_rows.push_back(in_.number(1, kMostWidth, "rows of a matrix"));
             plan_.matrix_columns.push_back(in_.number(1, kMostWidth, "columns of a matrix"));
         }
+        const int64_t totals = in_.number(0, kMostItems, "number of totals");
+        for (int64_t i = 0; i < totals; ++i) plan_.totals.push_back(in_.number(1, kMostWidth, "width of a total"));
         const int64_t stages = in_.number(0, kMostItems, "number of stages");
         for (int64_t i = 0; i < stages; ++i) stage();
         if (!in_.done()) throw std::invalid_argument("plan: it goes on after its end");
@@ -104,7 +106,7 @@ class Decoder {
         Micro micro{};
         micro.op = in_.number(0, op_count - 1, "an operation");
         micro.target = written(operand(width, false));
-        if (micro.target.space != Space::port && micro.target.space != Space::tile)
+        if (micro.target.space == Space::vector || micro.target.space == Space::constant)
             throw std::invalid_argument("plan: an operation writes where it cannot");
         for (int i = 0; i < 3; ++i) {
             const bool used = i < kArity[micro.op];
@@ -114,20 +116,37 @@ class Decoder {
         }
         if (micro.op == op_broadcast && micro.operands[0].space == Space::tile)
             throw std::invalid_argument("plan: a tile cannot be broadcast");
+        check_totals(micro, width);
         plan_.micros.push_back(micro);
         ++plan_.operations;
     }
 
+    // A total stands on both sides, whole, of an operation that adds to it, and nowhere else.
+    void check_totals(const Micro& micro, int64_t width) const {
+        int reads = 0;
+        for (const Operand& operand : micro.operands) reads += operand.space == Space::total;
+        if (micro.target.space != Space::total) {
+            if (reads > 0) throw std::invalid_argument("plan: an operation reads a total");
+            return;
+        }
+        const bool adds = micro.op == op_add || micro.op == op_fma;
+        const Operand& last = micro.operands[kArity[micro.op] - 1];
+        const bool same = last.space == Space::total && last.index == micro.target.index;
+        const bool whole = last.offset == 0 && micro.target.offset == 0 && plan_.totals[size_t(last.index)] == width;
+        if (!adds || reads != 1 || !same || !whole) throw std::invalid_argument("plan: an operation does not add to its total");
+    }
+
     Operand operand(int64_t width, bool optional) {
         Operand found{};
-        found.space = Space(in_.number(optional ? 0 : 1, 4, "kind of an operand"));
+        found.space = Space(in_.number(optional ? 0 : 1, 5, "kind of an operand"));
         const int64_t limits[] = {1, int64_t(plan_.ports.size()), kMostTiles, int64_t(plan_.vectors.size()),
-                                  int64_t(plan_.constants.size())};
+                                  int64_t(plan_.constants.size()), int64_t(plan_.totals.size())};
         found.index = in_.number(0, limits[size_t(found.space)] - 1, "number of an operand");
         found.offset = in_.number(0, kMostWidth, "column of an operand");
         int64_t room = kMostWidth * 2;
         if (found.space == Space::port) room = plan_.ports[size_t(found.index)];
         if (found.space == Space::vector) room = plan_.vectors[size_t(found.index)];
+        if (found.space == Space::total) room = plan_.totals[size_t(found.index)];
         if (found.offset + width > room) throw std::invalid_argument("plan: an operand lies outside its memory");
         if (found.space == Space::tile && found.index >= plan_.tiles) plan_.tiles = found.index + 1;
         if (found.space == Space::port && phase_ != Phase::within) {

@@ -8,7 +8,8 @@
 
 namespace echoic {
 
-enum class Space : int64_t { none = 0, port = 1, tile = 2, vector = 3, constant = 4 };
+// total: a vector that every row is added to.
+enum class Space : int64_t { none = 0, port = 1, tile = 2, vector = 3, constant = 4, total = 5 };
 
 struct Operand {
     Space space;
@@ -44,6 +45,7 @@ struct Plan {
     int64_t outside = 0;         // ports given by the caller; the others are scratch
     std::vector<int64_t> vectors;
     std::vector<int64_t> matrix_rows, matrix_columns;
+    std::vector<int64_t> totals;  // widths
     std::vector<double> constants;
     std::vector<Stage> stages;   // in the order of their phases
     PhaseOf phases[3];

@@ -22,6 +22,7 @@ class SessionOf final : public Session {
     SessionOf(const Plan& plan, int64_t batch, int threads, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
         : plan_(plan), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        if (!plan.totals.empty()) throw std::invalid_argument("session: its plan sums over all steps");
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
             const T* from = static_cast<const T*>(vectors[v]);
             held_vectors_.emplace_back(from, from + plan.vectors[v]);

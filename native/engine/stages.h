@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "engine.h"
 #include "plan.h"
+#include "totals.h"
 
 namespace echoic {
 
@@ -21,9 +22,7 @@ class Stages {
    public:
     Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed)
         : plan_(plan), run_(run), kernels_(kernels), packed_(packed), views_(plan.ports.size()) {
-        size_t reaches = 0;
-        for (const Stage& stage : plan_.stages) reaches = std::max(reaches, size_t(stage.count) * 4);
-        reaches_.reserve(reaches);  // nothing is allocated in a step
+        reaches_.reserve(plan_.micros.size() * 4);  // nothing is allocated in a step
     }
 
     // Numbers of a thread's own: tiles and constants.
@@ -35,19 +34,56 @@ class Stages {
             std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
     }
 
+    // What a thread adds up goes to the totals of a part.
+    void add_to(Totals<T>& totals, int64_t part) { totals_ = &totals, total_part_ = size_t(part); }
+
+    // What is recent of this thread's columns of the totals becomes part of the sums.
+    void settle() {
+        for (size_t t = 0; t < plan_.totals.size(); ++t) {
+            const Range mine = share_of(plan_.totals[t], kMaxLanes);
+            totals_->settle(total_part_, t, mine.begin, mine.end);
+        }
+    }
+
     View<T>& view(size_t port) { return views_[port]; }
     void share(int64_t part, int64_t parts) { part_ = part, parts_ = parts; }
 
-    void run(const Stage& stage, int64_t rows) {
-        if (stage.kind == Stage::pointwise)
-            pointwise(stage, rows);
-        else if (stage.kind == Stage::matmul)
-            matmul(stage, rows);
-        else
-            reduce(stage, rows);
+    // This thread's columns of a stage.
+    void run(size_t stage, int64_t rows) { run(stage, stage + 1, rows); }
+
+    // Stages one after the other, by a thread that has all columns. Those without a matmul between them are run for a
+    // few rows at a time, which stay in the nearest cache.
+    void run(size_t first, size_t last, int64_t rows) {
+        while (first < last) {
+            if (plan_.stages[first].kind == Stage::matmul) {
+                matmul(plan_.stages[first++], rows);
+                continue;
+            }
+            size_t end = first;
+            int64_t width = 1;
+            for (reaches_.clear(); end < last && plan_.stages[end].kind != Stage::matmul; ++end) {
+                width = std::max(width, plan_.stages[end].width);
+                reach_all(plan_.stages[end]);
+            }
+            const int64_t few = end == first + 1 ? rows : std::max(int64_t(1), kNear / width);
+            for (int64_t row = 0; row < rows; row += few) {
+                const Reach* reaches = reaches_.data();
+                for (size_t i = first; i < end; ++i) {
+                    const Stage& stage = plan_.stages[i];
+                    if (stage.kind == Stage::pointwise)
+                        pointwise(stage, reaches, row, std::min(rows, row + few));
+                    else
+                        reduce(stage, row, std::min(rows, row + few));
+                    reaches += 4 * stage.count;
+                }
+            }
+            first = end;
+        }
     }
 
    private:
+    static constexpr int64_t kNear = 2048;  // numbers of one operand in the nearest cache
+
     // of a whole, in pieces of a size, this thread's: [begin, end)
     struct Range {
         int64_t begin, end;
@@ -85,11 +121,12 @@ class Stages {
         kernels_.matmul(product);
     }
 
-    void reduce(const Stage& stage, int64_t rows) {
+    void reduce(const Stage& stage, int64_t begin, int64_t end) {
         const View<T> source = place(stage.source), target = place(stage.target);
-        const Range mine = share_of(rows, 1);
-        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + mine.begin * target.stride, target.stride,
-                                                      source.base + mine.begin * source.stride, source.stride,
+        const Range mine = share_of(end - begin, 1);
+        begin += mine.begin;
+        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + begin * target.stride, target.stride,
+                                                      source.base + begin * source.stride, source.stride,
                                                       mine.end - mine.begin, stage.width);
     }
 
@@ -109,30 +146,44 @@ class Stages {
             case Space::vector:
                 return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
                         one_column ? 0 : 1};
+            case Space::total: return {totals_->recent(total_part_, size_t(operand.index)), 0, 0, 1};
             case Space::constant: return {constants_ + operand.index * kTile, 0, 0, 0};
             default: return {nullptr, 0, 0, 0};
         }
     }
 
-    void pointwise(const Stage& stage, int64_t rows) {
+    // How this thread's columns of a pointwise stage are cut in tiles.
+    struct Tiling {
+        Range columns;
+        int64_t wide, stride, rows;
+    };
+
+    Tiling tiling(const Stage& stage) const {
         const Range mine = share_of(stage.width, kMaxLanes);
         const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
-        if (width == 0) return;
-        const int64_t columns = pieces == 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
-        const int64_t tile_stride = pieces == 1 && columns < kTile ? std::min((columns + 15) / 16 * 16, kTile) : kTile;
-        const int64_t tile_rows = std::max(int64_t(1), kTile / tile_stride);
-        reaches_.clear();
+        const int64_t wide = pieces <= 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
+        const int64_t stride = pieces <= 1 && wide < kTile ? std::min((wide + 15) / 16 * 16, kTile) : kTile;
+        return {mine, wide, stride, std::max(int64_t(1), kTile / std::max(int64_t(1), stride))};
+    }
+
+    void reach_all(const Stage& stage) {
+        if (stage.kind != Stage::pointwise) return;
+        const int64_t stride = tiling(stage).stride;
         for (int64_t m = 0; m < stage.count; ++m) {
             const Micro& micro = plan_.micros[size_t(stage.first + m)];
-            reaches_.push_back(reach(micro.target, tile_stride, false));
+            reaches_.push_back(reach(micro.target, stride, false));
             for (const Operand& operand : micro.operands)
-                reaches_.push_back(reach(operand, tile_stride, micro.op == op_broadcast));
+                reaches_.push_back(reach(operand, stride, micro.op == op_broadcast));
         }
-        for (int64_t row = 0; row < rows; row += tile_rows) {
-            const int64_t high = std::min(tile_rows, rows - row);
-            for (int64_t column = mine.begin; column < mine.end; column += columns) {
-                const int64_t wide = std::min(columns, mine.end - column);
-                const Reach* r = reaches_.data();
+    }
+
+    void pointwise(const Stage& stage, const Reach* reaches, int64_t begin, int64_t end) {
+        const Tiling tiles = tiling(stage);
+        for (int64_t row = begin; row < end; row += tiles.rows) {
+            const int64_t high = std::min(tiles.rows, end - row);
+            for (int64_t column = tiles.columns.begin; column < tiles.columns.end; column += tiles.wide) {
+                const int64_t wide = std::min(tiles.wide, tiles.columns.end - column);
+                const Reach* r = reaches;
                 for (int64_t m = 0; m < stage.count; ++m, r += 4) {
                     auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
                     kernels_.pointwise[plan_.micros[size_t(stage.first + m)].op](
@@ -148,6 +199,8 @@ class Stages {
     const Kernels<T>& kernels_;
     const void* const* packed_;
     int64_t part_ = 0, parts_ = 1;  // of the columns
+    Totals<T>* totals_ = nullptr;
+    size_t total_part_ = 0;
     T *tiles_ = nullptr, *constants_ = nullptr;
     std::vector<View<T>> views_;
     std::vector<Reach> reaches_;

@@ -1,7 +1,7 @@
 // One thread's share of a run. Either the rows of rank part, part + parts, part + 2 parts ... over all steps: rows never
 // wait for each other. Or a range of the columns of every stage for all rows, meeting the other threads after each: where
 // there are too few rows for all threads. Each number is computed in the same way in either case, so that its bits do
-// not depend on the number of threads.
+// not depend on the number of threads; but a total is the sum of the threads' own sums.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -33,6 +33,9 @@ class Worker {
         meeting_ = meeting;
         lay_out(arena.at_least(own_bytes()), carried);
     }
+
+    // Where sums over all rows go, if the plan has any; nowhere else are they looked for.
+    void add_to(Totals<T>& totals) { stages_.add_to(totals, ranks_.first); }
 
     // Memory for scratch ports and what is carried from step to step by a thread with such rows.
     static size_t carried_bytes(const Plan& plan, const echoic_run& run, Ranks ranks) {
@@ -66,12 +69,21 @@ class Worker {
                 step(run_.backward ? chunk.high - 1 - i : chunk.low + i, chunk);
             if (part_ >= 0) around(Phase::behind, chunk);
         }
+        if (part_ >= 0) settle(Totals<T>::kRows);
     }
 
    private:
     Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, Ranks ranks)
         : plan_(plan), run_(run), ranks_(ranks), most_(ranks.among(run.steps > 0 ? run.active[0] : 0)),
           chunks_(plan, run, ranks, sizeof(T)), stages_(plan, run, kernels, packed) {}
+
+    // So many more rows were added to totals.
+    void settle(int64_t rows) {
+        recent_ += rows;
+        if (recent_ < Totals<T>::kRows) return;
+        stages_.settle();
+        recent_ = 0;
+    }
 
     void meet() const {
         if (meeting_ != nullptr) meeting_->wait();
@@ -135,11 +147,17 @@ class Worker {
         for (size_t p : phase.touched)
             stages_.view(p) = chunks_.even() ? packed_rows(run_.ports[p], chunk.begin) : View<T>{many_[p], plan_.ports[p]};
         for (size_t p : plan_.wide) stages_.view(p) = {many_[p], plan_.ports[p]};
-        for (size_t i = phase.first; i < phase.last; ++i) {
-            stages_.run(plan_.stages[i], chunk.rows);
-            meet();
-        }
+        run(phase, chunk.rows);
+        meet();
         if (!chunks_.even()) gather(phase.written, chunk, false);
+    }
+
+    void run(const PhaseOf& phase, int64_t rows) {
+        if (meeting_ == nullptr) return stages_.run(phase.first, phase.last, rows);
+        for (size_t i = phase.first; i < phase.last; ++i) {
+            if (i > phase.first) meet();
+            stages_.run(i, rows);
+        }
     }
 
     // Rows of ports that lie apart: copy them side by side, or back.
@@ -203,10 +221,8 @@ class Worker {
         for (size_t p : plan_.wide)
             stages_.view(p) = {many_[p] + chunk.positions[size_t(step - chunk.low)] * plan_.ports[p], plan_.ports[p]};
         const PhaseOf& within = plan_.phase(Phase::within);
-        for (size_t i = within.first; i < within.last; ++i) {
-            stages_.run(plan_.stages[i], rows);
-            if (i + 1 < within.last) meet();
-        }
+        run(within, rows);
+        settle(rows);
         if (meeting_ != nullptr) {
             if (!meeting_->wait_or_leave(int(part_))) return void(part_ = -1);
             stages_.share(part_, meeting_->members());
@@ -276,6 +292,7 @@ class Worker {
     const int64_t most_;  // rows of the first step
     Chunks chunks_;
     Stages<T> stages_;
+    int64_t recent_ = 0;      // rows since totals were settled
     int64_t part_ = 0;        // among those who share the columns; -1 once the others go on without this one
     std::vector<T*> many_;    // room for the rows of a whole chunk, of the ports that need it
     std::vector<T*> states_, gradients_;

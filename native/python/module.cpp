@@ -34,7 +34,8 @@ class Arguments {
    public:
     Arguments(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
               const std::vector<State>& states, const std::vector<Gradient>& gradients,
-              const std::vector<Address>& vectors, const std::vector<Matrix>& matrices, const std::vector<Sum>& sums) {
+              const std::vector<Address>& vectors, const std::vector<Matrix>& matrices, const std::vector<Sum>& sums,
+              const std::vector<Address>& totals) {
         for (const auto& [role, index, data, stride] : ports) ports_.push_back({role, index, at(data), stride});
         for (const auto& [width, initial, fresh, kept, stride, last] : states)
             states_.push_back({width, at(initial), at(fresh), at(kept), stride, at(last)});
@@ -44,6 +45,7 @@ class Arguments {
         for (const auto& [data, rows, columns, packed] : matrices) matrices_.push_back({at(data), rows, columns, at(packed)});
         for (const auto& [left, left_width, right, right_width, state, outer, columns] : sums)
             sums_.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
+        for (Address total : totals) totals_.push_back(at(total));
         std::tie(run_.steps, run_.batch, run_.rows) = sizes;
         run_.offsets = at<const int64_t>(std::get<0>(steps));
         run_.active = at<const int64_t>(std::get<1>(steps));
@@ -59,6 +61,7 @@ class Arguments {
         run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
         run_.matrices = matrices_.data(), run_.matrix_count = matrices_.size();
         run_.sums = sums_.data(), run_.sum_count = sums_.size();
+        run_.totals = totals_.data(), run_.total_count = totals_.size();
         return run_;
     }
 
@@ -69,6 +72,7 @@ class Arguments {
     std::vector<const void*> vectors_;
     std::vector<echoic_matrix> matrices_;
     std::vector<echoic_sum> sums_;
+    std::vector<void*> totals_;
     echoic_run run_{};
 };
 
@@ -96,8 +100,8 @@ class Plan {
     void execute(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
                  const std::vector<State>& states, const std::vector<Gradient>& gradients,
                  const std::vector<Address>& vectors, const std::vector<Matrix>& matrices,
-                 const std::vector<Sum>& sums) const {
-        Arguments arguments(sizes, steps, backward, threads, ports, states, gradients, vectors, matrices, sums);
+                 const std::vector<Sum>& sums, const std::vector<Address>& totals) const {
+        Arguments arguments(sizes, steps, backward, threads, ports, states, gradients, vectors, matrices, sums, totals);
         ::execute({plan_}, {arguments.run()}, threads);
     }
 
@@ -145,16 +149,16 @@ class Borrowed {
 
 // What Plan.execute takes, after the plan.
 using Call = std::tuple<const Plan*, Sizes, Steps, bool, int, std::vector<Port>, std::vector<State>, std::vector<Gradient>,
-                        std::vector<Address>, std::vector<Matrix>, std::vector<Sum>>;
+                        std::vector<Address>, std::vector<Matrix>, std::vector<Sum>, std::vector<Address>>;
 
 void execute_together(const std::vector<Call>& calls, int threads) {
     std::vector<const echoic_plan*> plans;
     std::vector<Arguments> arguments;
     std::vector<echoic_run> runs;
     arguments.reserve(calls.size());
-    for (const auto& [plan, sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums] : calls) {
+    for (const auto& [plan, sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums, totals] : calls) {
         plans.push_back(plan->get());
-        arguments.emplace_back(sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums);
+        arguments.emplace_back(sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums, totals);
         runs.push_back(arguments.back().run());
     }
     execute(plans, runs, threads);
@@ -213,7 +217,7 @@ NB_MODULE(_native, m) {
              nb::arg("constants"), nb::arg("float64"))
         .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
              nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"),
-             nb::arg("sums") = std::vector<Sum>{})
+             nb::arg("sums") = std::vector<Sum>{}, nb::arg("totals") = std::vector<Address>{})
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")

@@ -22,7 +22,7 @@ inline int64_t inputs(int64_t h) { return h + 2; }
 // Ports: input [I], h and c before, h and c after, what is saved [5H]: i, f, g, o, tanh c; scratch for the gates and
 // for the projected input, which is made ahead. The matrices: recurrent, of the input.
 inline Code forward_code(int64_t h) {
-    return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 4} +  //
+    return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 0, 4} +  //
            Code{2, 0, 1} + port(0) + port(7) + Code{0, 0, 0} + Code{0} +                                           //
            Code{2, 1, 0} + port(1) + port(6) + port(7) + Code{-1} +                                                //
            Code{1, 1, h, 7} + micro("sigmoid", port(5, 0), port(6, 0)) + micro("sigmoid", port(5, h), port(6, h)) +
@@ -34,15 +34,17 @@ inline Code forward_code(int64_t h) {
 }
 
 // Ports: gradient of h as output [H], saved [5H], c before, gradients of h and c after, of the gates [4H], of h and c
-// before, of the input [I], which is made behind. The matrices are the transposed ones.
+// before, of the input [I], which is made behind. The matrices are the transposed ones. The total belongs to no
+// parameter: what a peephole of the forget gate would be given before its sigmoid.
 inline Code backward_code(int64_t h) {
-    return Code{9, 9, h, 5 * h, h, h, h, 4 * h, h, h, inputs(h), 0, 2, 4 * h, h, 4 * h, inputs(h), 3} + Code{1, 1, h, 13} +
+    return Code{9, 9, h, 5 * h, h, h, h, 4 * h, h, h, inputs(h), 0, 2, 4 * h, h, 4 * h, inputs(h), 1, h, 3} + Code{1, 1, h, 14} +
            micro("add", tile(0), port(3), port(0)) + micro("mul", tile(1), tile(0), port(1, 3 * h)) +
            micro("tanh_grad", tile(1), tile(1), port(1, 4 * h)) + micro("add", tile(1), tile(1), port(4)) +
            micro("mul", tile(2), tile(0), port(1, 4 * h)) +
            micro("sigmoid_grad", port(5, 3 * h), tile(2), port(1, 3 * h)) +
            micro("mul", tile(2), tile(1), port(1, 2 * h)) + micro("sigmoid_grad", port(5, 0), tile(2), port(1, 0)) +
            micro("mul", tile(2), tile(1), port(2)) + micro("sigmoid_grad", port(5, h), tile(2), port(1, h)) +
+           micro("fma", Code{5, 0, 0}, port(5, h), port(2), Code{5, 0, 0}) +
            micro("mul", tile(2), tile(1), port(1, 0)) + micro("tanh_grad", port(5, 2 * h), tile(2), port(1, 2 * h)) +
            micro("mul", port(7), tile(1), port(1, h)) + Code{2, 1, 0} + port(5) + port(6) + Code{0, 0, 0} + Code{-1} +
            Code{2, 2, 1} + port(5) + port(8) + Code{0, 0, 0} + Code{-1};
@@ -76,7 +78,7 @@ template <class T>
 struct Numbers {
     std::vector<T> x, weight_in, weight, bias, h0, c0, fresh_h, fresh_c, pull, pull_h, pull_c;
     std::vector<T> h, c, saved, last_h, last_c;
-    std::vector<T> gates, grad_x, grad_weight, grad_weight_in, grad_bias, grad_cells, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
+    std::vector<T> gates, grad_x, grad_weight, grad_weight_in, grad_bias, grad_cells, grad_peephole, grad_h0, grad_c0, grad_fresh_h, grad_fresh_c;
 
     template <class Other>
     explicit Numbers(const Numbers<Other>& from, const Shape& shape) { take(from), clear(shape); }
@@ -97,7 +99,7 @@ struct Numbers {
         fill(saved, s.rows * 5 * s.h, nan), fill(gates, s.rows * 4 * s.h, nan);
         fill(grad_x, s.rows * inputs(s.h), nan);
         fill(grad_weight, 4 * s.h * s.h, nan), fill(grad_weight_in, 4 * s.h * inputs(s.h), nan);
-        fill(grad_bias, 4 * s.h, nan), fill(grad_cells, s.h * s.h, nan);
+        fill(grad_bias, 4 * s.h, nan), fill(grad_cells, s.h * s.h, nan), fill(grad_peephole, s.h, nan);
         last_h = h0, last_c = c0;            // rows of no step keep their state
         grad_h0 = pull_h, grad_c0 = pull_c;  // and hand their gradient through
         for (auto* to : {&grad_fresh_h, &grad_fresh_c}) fill(*to, s.batch * s.h, 0);
@@ -116,7 +118,7 @@ struct Numbers {
 // The same without the engine, one row after the other.
 inline void run_plainly(const Shape& s, Numbers<double>& n) {
     const int64_t h = s.h, d = inputs(h);
-    for (auto* sum : {&n.grad_weight, &n.grad_weight_in, &n.grad_bias, &n.grad_cells}) std::fill(sum->begin(), sum->end(), 0.0);
+    for (auto* sum : {&n.grad_weight, &n.grad_weight_in, &n.grad_bias, &n.grad_cells, &n.grad_peephole}) std::fill(sum->begin(), sum->end(), 0.0);
     auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
     for (int64_t row = 0; row < s.batch; ++row) {
         std::vector<double> hidden(n.h0.begin() + row * h, n.h0.begin() + (row + 1) * h);
@@ -178,6 +180,7 @@ inline void run_plainly(const Shape& s, Numbers<double>& n) {
             for (int64_t j = 0; j < h; ++j)  // of no parameter: a sum of other operands
                 for (int64_t i = 0; i < h; ++i)
                     n.grad_cells[size_t(j * h + i)] += n.pull[at * size_t(h) + size_t(j)] * cells[size_t(step)][size_t(i)];
+            for (int64_t i = 0; i < h; ++i) n.grad_peephole[size_t(i)] += gates[h + i] * cells[size_t(step)][size_t(i)];
             for (int64_t i = 0; i < d; ++i) {
                 double& sum = n.grad_x[at * size_t(d) + size_t(i)] = 0;
                 for (int64_t j = 0; j < 4 * h; ++j) sum += gates[j] * n.weight_in[size_t(i * 4 * h + j)];
@@ -246,6 +249,7 @@ struct Backward {
     echoic_gradient gradients[2];
     echoic_port ports[9];
     echoic_sum sums[3];
+    void* totals[1];
     echoic_run run;
 
     Backward(const Shape& s, Numbers<T>& n, int threads)
@@ -260,10 +264,12 @@ struct Backward {
           sums{{n.gates.data(), 4 * s.h, nullptr, s.h, 0, n.grad_weight.data(), n.grad_bias.data()},
                {n.gates.data(), 4 * s.h, n.x.data(), inputs(s.h), -1, n.grad_weight_in.data(), nullptr},
                {n.pull.data(), s.h, nullptr, s.h, 1, n.grad_cells.data(), nullptr}},
+          totals{n.grad_peephole.data()},
           run(forward.run) {
         for (echoic_matrix& matrix : forward.matrices) std::swap(matrix.row_stride, matrix.column_stride);
         run.backward = 1, run.ports = ports, run.port_count = 9, run.vector_count = 0;
         run.gradients = gradients, run.gradient_count = 2, run.sums = sums, run.sum_count = 3;
+        run.totals = totals, run.total_count = 1;
     }
     Backward(const Backward&) = delete;
 };
@@ -303,7 +309,8 @@ double apart(const Numbers<A>& a, const Numbers<B>& b) {
     for (double off : {apart(a.h, b.h), apart(a.c, b.c), apart(a.saved, b.saved), apart(a.last_h, b.last_h),
                        apart(a.last_c, b.last_c), apart(a.gates, b.gates), apart(a.grad_x, b.grad_x),
                        apart(a.grad_weight, b.grad_weight), apart(a.grad_weight_in, b.grad_weight_in),
-                       apart(a.grad_bias, b.grad_bias), apart(a.grad_cells, b.grad_cells), apart(a.grad_h0, b.grad_h0),
+                       apart(a.grad_bias, b.grad_bias), apart(a.grad_cells, b.grad_cells),
+                       apart(a.grad_peephole, b.grad_peephole), apart(a.grad_h0, b.grad_h0),
                        apart(a.grad_c0, b.grad_c0), apart(a.grad_fresh_h, b.grad_fresh_h),
                        apart(a.grad_fresh_c, b.grad_fresh_c)})
         worst = std::max(worst, off);

@@ -27,6 +27,8 @@ bool run_if_a_plan(const Code& code) {
     for (; at < first_vector + vectors; ++at) total += code[at];
     const size_t matrices = size_t(code[at++]), first_matrix = at;
     for (size_t m = 0; m < matrices; ++m) total += code[first_matrix + 2 * m] * code[first_matrix + 2 * m + 1];
+    const size_t totals = size_t(code[first_matrix + 2 * matrices]), first_total = first_matrix + 2 * matrices + 1;
+    for (size_t t = 0; t < totals; ++t) total += code[first_total + t];
     if (total > 100000) return true;
     Random random(1);
     std::vector<std::vector<T>> memory;
@@ -46,12 +48,18 @@ bool run_if_a_plan(const Code& code) {
         memory.push_back(random.numbers<T>(k * n));
         matrix_data.push_back({memory.back().data(), n, 1, nullptr});
     }
+    std::vector<void*> total_data;
+    for (size_t t = 0; t < totals; ++t) {
+        memory.push_back(random.numbers<T>(code[first_total + t]));
+        total_data.push_back(memory.back().data());
+    }
     const int64_t offset = 0, active = kRows;
     echoic_run run{};
     run.steps = 1, run.batch = run.rows = kRows, run.offsets = &offset, run.active = &active, run.threads = 2;
     run.ports = given.data(), run.port_count = given.size();
     run.vectors = vector_data.data(), run.vector_count = vector_data.size();
     run.matrices = matrix_data.data(), run.matrix_count = matrix_data.size();
+    run.totals = total_data.data(), run.total_count = total_data.size();
     const echoic_plan* decoded = plan.get();
     CHECK(echoic_execute(&decoded, &run, 1, 2, message, sizeof message));
     return true;
@@ -60,11 +68,12 @@ bool run_if_a_plan(const Code& code) {
 // Every kind of stage, of phase and of operand.
 Code example() {
     using lstm::micro, lstm::port, lstm::tile;
-    const Code vector = {3, 0, 21}, constant = {4, 1, 0};
-    return Code{4, 3, 28, 7, 300, 3, 1, 28, 1, 7, 28, 5} +                                    //
+    const Code vector = {3, 0, 21}, constant = {4, 1, 0}, total = {5, 1, 0};
+    return Code{4, 3, 28, 7, 300, 3, 1, 28, 1, 7, 28, 2, 9, 7, 5} +                           //
            Code{2, 0, 0} + port(1) + port(0) + port(0) + Code{0} +                               //
-           Code{1, 1, 7, 3} + micro("sigmoid", tile(0), port(0, 7)) +                            //
+           Code{1, 1, 7, 5} + micro("sigmoid", tile(0), port(0, 7)) +                            //
            micro("fma", tile(1), tile(0), constant, port(1)) + micro("mul", port(2, 1), tile(1), vector) +
+           micro("add", total, tile(1), total) + micro("fma", total, tile(0), vector, total) +
            Code{3, 2, 7, 0} + port(2) + port(3, 2) +                                             //
            Code{1, 2, 300, 1} + micro("broadcast", port(2), {3, 0, 3}) +                         //
            Code{1, 2, 28, 2} + micro("broadcast", port(0), port(3, 2)) + micro("where", port(0), port(0), port(2, 100), constant);

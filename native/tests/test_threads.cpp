@@ -8,6 +8,14 @@ namespace {
 
 const std::vector<int64_t> kLengths = {12, 11, 9, 9, 6, 4, 2, 1, 1};
 
+// The same bits, but for totals: they are the sums of the threads' own sums, so their last bits go with their number.
+template <class T>
+bool same(lstm::Numbers<T> found, const lstm::Numbers<T>& expected) {
+    const bool near = lstm::apart(found.grad_peephole, expected.grad_peephole) < (sizeof(T) == 4 ? 1e-5 : 1e-13);
+    found.grad_peephole = expected.grad_peephole;
+    return near && lstm::apart(found, expected) == 0;
+}
+
 template <class T>
 void calls_at_once() {
     Random random(11);
@@ -23,7 +31,7 @@ void calls_at_once() {
             for (int i = 0; i < 10; ++i) {
                 lstm::Numbers<T> found(given, shape);
                 lstm::run_by_engine(plans, shape, found, 1 + (caller + i) % 3);
-                wrong += lstm::apart(found, expected) != 0;
+                wrong += !same(found, expected);
             }
         });
     for (auto& caller : callers) caller.join();
@@ -41,7 +49,10 @@ void rows_by_themselves() {
     for (int threads = 2; threads <= 12; ++threads) {
         lstm::Numbers<float> found(given, shape);
         lstm::run_by_engine(plans, shape, found, threads);
-        CHECK(lstm::apart(found, expected) == 0);
+        CHECK(same(found, expected));
+        lstm::Numbers<float> again(given, shape);
+        lstm::run_by_engine(plans, shape, again, threads);
+        CHECK(lstm::apart(again, found) == 0);
     }
 }
 
@@ -83,8 +94,8 @@ void side_by_side() {
         const lstm::Backward<float> back(large, large_found, each);
         const lstm::Backward<double> other_back(small, small_found, each);
         lstm::execute({large_plans.backward, small_plans.backward}, {back.run, other_back.run}, threads);
-        CHECK(lstm::apart(large_found, large_expected) == 0);
-        CHECK(lstm::apart(small_found, small_expected) == 0);
+        CHECK(same(large_found, large_expected));
+        CHECK(same(small_found, small_expected));
     }
 }
 
@@ -92,7 +103,7 @@ void side_by_side() {
 void too_little_memory() {
     Code code = {2001, 1, 1};
     for (int i = 0; i < 2000; ++i) code.push_back(1 << 24);
-    code = code + Code{0, 0, 0};
+    code = code + Code{0, 0, 0, 0};
     char message[256] = "";
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, 0, message, sizeof message);
     CHECK(plan != nullptr);

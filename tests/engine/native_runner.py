@@ -27,6 +27,7 @@ def execute(
     memory: Sequence[Array],
     vectors: Sequence[Array] = (),
     matrices: Sequence[Array] = (),
+    totals: Sequence[Array] = (),
     threads: int = 1,
 ) -> None:
     """Run one step over all rows; ``memory`` is of the ports, [B, at least the port's width], and written to."""
@@ -43,4 +44,6 @@ def execute(
         [],
         [v.ctypes.data for v in vectors],
         [(m.ctypes.data, m.strides[0] // size, m.strides[1] // size, 0) for m in matrices],
+        [],
+        [total.ctypes.data for total in totals],
     )

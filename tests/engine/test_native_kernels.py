@@ -14,7 +14,8 @@ from tests.program.random_programs import layouts, numbers_for, planned, program
 from echoic import _native
 from echoic.program import Operation, Program, Source, interpret
 from echoic.program.operations import KINDS, POINTWISE, Array
-from echoic.program.plan import Place, make_plan
+from echoic.program.plan import Place
+from echoic.program.planning import make_plan
 
 SIZES = (1, 3, 7, 63, 257)
 SETS = _native.instruction_sets()
@@ -151,7 +152,7 @@ def test_matmuls_of_every_size(instruction_set: str, transposed: bool, dtype: ty
             x, added = (random.integers(-9, 9, (rows, n)).astype(dtype) for n in (inner, columns))
             bias = random.integers(-9, 9, columns).astype(dtype)
             matrix = matrix.T if transposed else matrix
-            code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 1]
+            code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 0, 1]
             plan = _native.Plan([*code, 2, 1, 0, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
             target = np.full((rows, columns + 1), np.nan, dtype)
             target[:, 0] = 123
@@ -173,20 +174,27 @@ def test_random_programs_are_run_exactly(instruction_set: str, dtype: type, data
         memory[place.port][:, place.offset : place.offset + sources[name].shape[1]] = sources[name]
     plan = planned(program, layout)
     vectors, matrices = ([sources[name] for name in names] for names in (plan.vectors, plan.matrices))
-    execute(native_plan(plan, program, dtype), memory, vectors, matrices, threads)
-    expected, values = interpret(program, sources), dict(program.results)
-    for name, places in layout.results.items():
-        width = program.widths[values[name]]
-        for place in places:
+    totals = [np.full(width, np.nan, dtype) for width in plan.totals]
+    execute(native_plan(plan, program, dtype), memory, vectors, matrices, totals, threads=threads)
+    expected = interpret(program, sources)
+    for name, value in program.results:
+        width = program.widths[value]
+        rows = np.broadcast_to(expected[name], (batch, width))
+        if name not in layout.results:
+            np.testing.assert_array_equal(totals.pop(0), rows.sum(0), err_msg=name)
+        for place in layout.results.get(name, ()):
             found = memory[place.port][:, place.offset : place.offset + width]
-            np.testing.assert_array_equal(found, np.broadcast_to(expected[name], (batch, width)), err_msg=name)
+            np.testing.assert_array_equal(found, rows, err_msg=name)
+    assert not totals
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 def test_a_matrix_can_be_packed_before(instruction_set: str, dtype: type) -> None:
     random = np.random.default_rng(5)
     x, matrix = random.standard_normal((5, 7)).astype(dtype), random.standard_normal((7, 63)).astype(dtype)
-    plan = _native.Plan([2, 2, 7, 63, 0, 1, 7, 63, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64)
+    plan = _native.Plan(
+        [2, 2, 7, 63, 0, 1, 7, 63, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64
+    )
     found = [np.full((5, 63), np.nan, dtype) for _ in range(2)]
     execute(plan, [x, found[0]], [], [matrix])
     size = matrix.itemsize

@@ -14,13 +14,15 @@ from echoic.engine.compiled import ENTERING, GRADIENT_IN, GRADIENT_OUT, LEAVING,
 
 OP = _native.opcode
 GUARD, FILL = 64, 123.0  # numbers around every array, and what they are
-# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]
-HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28]
+# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]; totals of 9 and 7
+HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28, 2, 9, 7]
 MATMUL = [2, 0, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
-POINTWISE = [1, 1, 7, 3,
+POINTWISE = [1, 1, 7, 5,
              OP("sigmoid"), 2, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0,
              OP("fma"), 2, 1, 0, 2, 0, 0, 4, 0, 0, 1, 1, 0,
-             OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0]  # fmt: skip
+             OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0,
+             OP("add"), 5, 1, 0, 2, 1, 0, 5, 1, 0, 0, 0, 0,
+             OP("fma"), 5, 1, 0, 2, 1, 0, 3, 0, 21, 5, 1, 0]  # fmt: skip
 REDUCE = [3, 1, 7, 0, 1, 2, 0, 1, 3, 2]
 BROADCAST = [1, 2, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
 CODE = [*HEADER, 4, *MATMUL, *POINTWISE, *REDUCE, *BROADCAST]
@@ -45,11 +47,14 @@ def run_in_guarded_memory(code: list[int]) -> bool:
     widths, vectors = code[2:at], code[at + 1 : at + 1 + code[at]]
     at += 1 + code[at]
     matrices = [tuple(code[at + 1 + 2 * i : at + 3 + 2 * i]) for i in range(code[at])]
-    if sum(widths) + sum(vectors) + sum(k * n for k, n in matrices) > 10**6:
+    at += 1 + 2 * code[at]
+    totals = code[at + 1 : at + 1 + code[at]]
+    if sum(widths) + sum(vectors) + sum(k * n for k, n in matrices) + sum(totals) > 10**6:
         return True
     random, rows = np.random.default_rng(0), 5
     memory = [guarded(random, rows, width) for width in widths[:outside]]
     parameters = [guarded(random, size) for size in vectors] + [guarded(random, k, n) for k, n in matrices]
+    summed = [guarded(random, size) for size in totals]
     held = [part.copy() for part, _ in parameters]
     steps = np.zeros(1, np.int64), np.array([rows], np.int64)
     plan.execute(
@@ -62,8 +67,10 @@ def run_in_guarded_memory(code: list[int]) -> bool:
         [],
         [v.ctypes.data for v, _ in parameters[: len(vectors)]],
         [(m.ctypes.data, m.shape[1], 1, 0) for m, _ in parameters[len(vectors) :]],
+        [],
+        [t.ctypes.data for t, _ in summed],
     )
-    for _, whole in (*memory, *parameters):
+    for _, whole in (*memory, *parameters, *summed):
         assert (whole[:GUARD] == FILL).all()
         assert (whole[-GUARD:] == FILL).all()
     for (part, _), before in zip(parameters, held, strict=True):
@@ -109,7 +116,7 @@ def test_every_single_number_matters() -> None:
     for at in range(len(CODE)):
         for number in (-1, 0, 1, 2, 3, 4, 5, 7, 8, 22, 29, 256, 2**24, 2**40):
             accepted += run_in_guarded_memory([*CODE[:at], number, *CODE[at + 1 :]])
-    assert 0 < accepted < 700
+    assert 0 < accepted < 800
 
 
 @pytest.mark.parametrize(
@@ -137,6 +144,16 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, 33], "an operation: found 33"),
+        ([*HEADER[:-3], 1, 0], "width of a total: found 0"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 2, 0], "number of an operand"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 1], "lies outside its memory"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0], "reads a total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("mul"), 5, 1, 0, 1, 1, 0, 5, 1, 0, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 1, 0, 5, 1, 0, 1, 1, 0, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 1, 0, 5, 1, 0, 5, 1, 0, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 1, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 0, 2, 1, 1, 0, 5, 0, 2, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0], "does not add to its total"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be broadcast"),
         ([*HEADER, 1, 3, 1, 7, 2], "kind of a reduction"),
         ([*HEADER, 1, 3, 1, 8, 0, 1, 2, 0], "lies outside its memory"),
@@ -160,10 +177,11 @@ class Run(NamedTuple):
     vectors: Any
     matrices: Any
     sums: Any
+    totals: Any
 
 
-# ports: packed 3, state before, state after, gradient in, gradient out; a copy of each to the next that is writable
-PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 0], [], False)
+# ports: packed 3, state before, state after, gradient in, gradient out; a total of 6
+PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 1, 6, 0], [], False)
 ARRAY, SUMS = np.zeros(1000, np.float32), np.zeros(1000, np.float32)
 OFFSETS, ACTIVE, GROWING = (np.array(x, np.int64) for x in ([0, 5, 10], [5, 5, 2], [4, 5, 2]))
 A, B = ARRAY.ctypes.data, SUMS.ctypes.data
@@ -171,7 +189,7 @@ GOOD = Run(
     (3, 5, 12), (OFFSETS.ctypes.data, ACTIVE.ctypes.data, 0), True, 2,
     [(PACKED, 0, A, 3), (ENTERING, 0, 0, 0), (LEAVING, 0, 0, 0), (GRADIENT_IN, 0, 0, 0), (GRADIENT_OUT, 0, 0, 0)],
     [(4, A, 0, A, 4, A)], [(2, A, A, 0)], [A], [(A, 4, 1, 0)],
-    [(A, 3, A, 5, -1, B, B), (A, 3, 0, 4, 0, B, 0), (A, 7, 0, 0, -1, 0, B)],
+    [(A, 3, A, 5, -1, B, B), (A, 3, 0, 4, 0, B, 0), (A, 7, 0, 0, -1, 0, B)], [B],
 )  # fmt: skip
 
 
@@ -231,6 +249,9 @@ def test_a_good_run_is_accepted() -> None:
         ({"vectors": [0]}, "vector has no memory"),
         ({"matrices": []}, "number of matrices"),
         ({"matrices": [(0, 4, 1, 0)]}, "matrix has no memory"),
+        ({"totals": []}, "number of totals"),
+        ({"totals": [B, B]}, "number of totals"),
+        ({"totals": [0]}, "total has no memory"),
     ],
 )
 def test_a_run_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
@@ -241,7 +262,7 @@ def test_a_run_that_does_not_fit_is_refused(change: dict[str, Any], message: str
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
     """Scratch of terabytes: whichever thread finds out, the caller is told, and goes on."""
-    plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0], [], False)
+    plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0, 0], [], False)
     for _ in range(20):
         with pytest.raises(ValueError, match="alloc"):
             plan.execute((3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])

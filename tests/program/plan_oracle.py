@@ -10,13 +10,13 @@ import numpy as np
 
 from echoic.program import Program
 from echoic.program.operations import KINDS, REDUCTIONS, Array
-from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Vector, Where
+from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Total, Vector, Where
 
 TILE_ROWS, TILE_COLUMNS = 2, 3
 
 
-def run_plan(plan: Plan, program: Program, memory: list[Array], sources: dict[str, Array]) -> None:
-    """Carry a plan out.
+def run_plan(plan: Plan, program: Program, memory: list[Array], sources: dict[str, Array]) -> list[Array]:
+    """Carry a plan out. Gives the totals.
 
     Args:
         plan: of ``program``.
@@ -26,12 +26,15 @@ def run_plan(plan: Plan, program: Program, memory: list[Array], sources: dict[st
     assert [m.shape[1] for m in memory] == plan.ports[: plan.outside]
     batch = memory[0].shape[0] if memory else 1
     scratch = [np.full((batch, width), np.nan) for width in plan.ports[plan.outside :]]
-    _Carrier(plan, [*memory, *scratch], sources, batch).run()
+    carrier = _Carrier(plan, [*memory, *scratch], sources, batch)
+    carrier.run()
+    return carrier.totals
 
 
 class _Carrier:
     def __init__(self, plan: Plan, memory: list[Array], sources: dict[str, Array], batch: int) -> None:
         self.plan, self.memory, self.sources, self.batch = plan, memory, sources, batch
+        self.totals = [np.zeros(width) for width in plan.totals]
 
     def run(self) -> None:
         with np.errstate(all="ignore"):
@@ -84,6 +87,13 @@ class _Carrier:
             return np.broadcast_to(view[rows] if spread else view[rows, column : column + wide], shape)
 
         for micro in stage.micros:
+            if isinstance(micro.target, Total):
+                assert micro.operands[-1] == micro.target
+                assert len(self.totals[micro.target.index]) == stage.width
+                factors = [read(where, False) for where in micro.operands[:-1]]
+                assert len(factors) == {"add": 1, "fma": 2}[micro.kind]
+                self.totals[micro.target.index][column : column + wide] += np.prod(factors, 0).sum(0)
+                continue
             spread = micro.kind == "broadcast"
             operands = [np.ascontiguousarray(read(where, spread)) for where in micro.operands]
             made = operands[0] if spread else KINDS[micro.kind].meaning(*operands)

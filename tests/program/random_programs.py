@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from echoic.program import Operand, Operation, Program, Source
 from echoic.program.operations import POINTWISE, Array
-from echoic.program.plan import Place, Plan, make_plan
+from echoic.program.plan import Place, Plan
+from echoic.program.planning import make_plan
 
 LARGEST = 2.0**20  # of a whole program; sums of a few of these are still exact in float32
 NUMBERS = (0.0, 1.0, -1.0, 2.0, -3.0)
@@ -36,7 +37,8 @@ LAYOUT = ("sum", "max", "matmul", "slice", "concat", "broadcast", "cell")
 class Layout(NamedTuple):
     """Where a program's rows come from and go to.
 
-    ports: widths of the memory. sources: where each row source lies. results: where each result is wanted.
+    ports: widths of the memory. sources: where each row source lies. results: where each result is wanted; those that
+        are missing are totals.
     """
 
     ports: list[int]
@@ -169,7 +171,8 @@ def numbers_for(program: Program, seed: int, batch: int, whole: bool = False) ->
 
 @st.composite
 def layouts(draw: Any, program: Program) -> Layout:
-    """Sources side by side in one port or apart; each result at one or two places, some side by side, with gaps."""
+    """Sources side by side in one port or apart; each result a total or at one or two places, some side by side, with
+    gaps; at least one at a place."""
     ports: list[int] = []
 
     def places(sizes: list[int]) -> list[Place]:
@@ -185,7 +188,7 @@ def layouts(draw: Any, program: Program) -> Layout:
 
     rows = [s for s in program.sources if s.kind == "row"]
     sources = {s.name: p for s, p in zip(rows, places([s.shape[0] for s in rows]), strict=True)} if rows else {}
-    wanted = [(n, v) for n, v in program.results for _ in range(draw(st.integers(1, 2)))]
+    wanted = [(n, v) for i, (n, v) in enumerate(program.results) for _ in range(draw(st.integers(i == 0, 2)))]
     results: dict[str, list[Place]] = {}
     for (name, _), where in zip(wanted, places([program.widths[v] for _, v in wanted]), strict=True):
         results.setdefault(name, []).append(where)

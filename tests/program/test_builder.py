@@ -7,7 +7,8 @@ import pytest
 
 from echoic.errors import ProgramError
 from echoic.program import Builder, interpret
-from echoic.program.plan import Place, make_plan
+from echoic.program.plan import Place
+from echoic.program.planning import make_plan
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from echoic.cells import Cell
-from echoic.engine.deferred import DeferredSum, plan_sums
+from echoic.engine.deferred import DeferredSum, plan_sums, plan_totals
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
 from echoic.engine.trace import Recording, record
 from echoic.program import Program
 from echoic.program.encode import encode
-from echoic.program.plan import Place, Plan, Pointwise, make_plan
+from echoic.program.plan import Place, Plan, Pointwise
+from echoic.program.planning import make_plan
 
 PACKED, ENTERING, LEAVING, GRADIENT_IN, GRADIENT_OUT = range(5)  # as in native/engine/engine.h
 
@@ -39,6 +40,7 @@ class Kernel(NamedTuple):
     """A plan with the meaning of its ports.
 
     vectors, matrices: positions of the plan's parameters among what the prologue gives.
+    totals: which of the recording's deferred sums each total of the plan is, and its width.
     work: multiplications for one row and step, roughly.
     """
 
@@ -47,6 +49,7 @@ class Kernel(NamedTuple):
     native: Any
     vectors: tuple[int, ...]
     matrices: tuple[int, ...]
+    totals: tuple[tuple[int, int], ...]
     work: int
 
 
@@ -85,6 +88,11 @@ class Compiled:
         """What is added up over all rows after a backward."""
         return plan_sums(self.recording, self.programs)
 
+    @cached_property
+    def totals(self) -> dict[str, int]:
+        """What is added up on the way, by the result of the backward that every row gives."""
+        return plan_totals(self.recording, self.programs)
+
     def needed(self, keep: str) -> set[str]:
         """The names of what the backward needs, if the forward keeps "gates" or "states" for it."""
         if keep not in self._needed:
@@ -102,8 +110,9 @@ class Compiled:
 
     @property
     def saved_width(self) -> int:
-        """Columns of what the forward keeps for the backward, besides states."""
-        return sum(self.programs.saved.values())
+        """Columns of what the forward keeps for the backward, besides states; long rows begin at a cache line."""
+        total = sum(self.programs.saved.values())
+        return total if total < 64 else -(-total // 16) * 16
 
     def kernel(self, name: str, dtype: torch.dtype, to_inputs: bool = True) -> Kernel:
         """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers.
@@ -132,7 +141,11 @@ class Compiled:
 
         rows = [source for source in program.sources if source.kind == "row"]
         sources = {s.name: place(*self._port(s.name, s.shape[0])) for s in rows}
-        results = {n: [place(*self._port(n, program.widths[v], result=True))] for n, v in program.results}
+        results = {
+            n: [place(*self._port(n, program.widths[v], result=True))]
+            for n, v in program.results
+            if n not in self.totals
+        }
         placed = {**sources, **{name: where for name, (where,) in results.items()}}
         timeless = [name for name, where in placed.items() if ports[where.port].role == PACKED]
         plan = make_plan(program, [port.width for port in ports], sources, results, timeless)
@@ -144,7 +157,9 @@ class Compiled:
         )
         if "grad.output" in program.widths:
             work += sum(s.left_width * s.right_width for s in self.sums)
-        return Kernel(plan, tuple(ports), native, vectors, matrices, work + 1)
+        summed = [self.totals[name] for name, _ in program.results if name in self.totals]
+        totals = tuple(zip(summed, plan.totals, strict=True))
+        return Kernel(plan, tuple(ports), native, vectors, matrices, totals, work + 1)
 
     def _port(self, name: str, width: int, result: bool = False) -> tuple[Port, int]:
         """Where a source or a result lies, and at which column."""

@@ -1,7 +1,8 @@
-"""Sums over all rows and steps of what the loop kept, which the engine makes at the end: gradients of parameters."""
+"""Sums over all rows and steps, gradients of parameters: of what the loop kept for the end, or made in the loop."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -29,7 +30,7 @@ class DeferredSum(NamedTuple):
 
 
 def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum, ...]:
-    """The deferred sums of a recording; that of an array's columns goes along with another of the same array."""
+    """The sums made at the end; that of an array's columns goes along with another of the same array."""
     widths = recording.builder.widths
     fields = [f"state.{field}" for field in recording.fields]
     pairs = list(zip(recording.deferred, programs.operands, strict=True))
@@ -41,33 +42,51 @@ def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum
             state = fields.index(right) if right in fields else -1
             sizes = widths[kind.left], widths[kind.right]
             found.append(DeferredSum(left, sizes[0], right, sizes[1], state, i, alone.pop(left, -1)))
+    made = plan_totals(recording, programs)
     for left, i in alone.items():
-        found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))
+        if left not in made:
+            found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))
     return tuple(found)
 
 
+def plan_totals(recording: Recording, programs: StepPrograms) -> dict[str, int]:
+    """The sums made in the loop, as no other needs the array: of which result of the backward, to which sum."""
+    pairs = list(zip(recording.deferred, programs.operands, strict=True))
+    arrays = {name for kind, names in pairs if isinstance(kind, Outer) for name in names}
+    results = {name for name, _ in programs.backward.results}
+    return {names[0]: i for i, (_, names) in enumerate(pairs) if names[0] in results - arrays}
+
+
+class Sums(NamedTuple):
+    """What the engine is to sum. at_end: ``echoic_sum`` each. totals: addresses, in the order of the plan's."""
+
+    at_end: list[tuple[int, ...]]
+    totals: list[int]
+
+
 def memory_for_sums(
-    plan: tuple[DeferredSum, ...], count: int, arrays: dict[str, Tensor], rows: int
-) -> tuple[list[Tensor], list[tuple[int, ...]]]:
-    """Memory for every deferred sum, and how the engine is to fill it (``echoic_sum``).
+    at_end: Sequence[DeferredSum], totals: Sequence[tuple[int, int]], arrays: dict[str, Tensor], rows: int
+) -> tuple[list[Tensor], Sums]:
+    """Memory for every deferred sum of a recording, in its order, and how the engine is to fill it.
 
     Args:
-        plan: the sums; count: how many of the recording's they are.
-        arrays: their operands by name, [N, W], contiguous.
+        at_end: the sums of arrays. totals: which of the sums is made in the loop, and its width.
+        arrays: operands by name, [N, W], contiguous.
         rows: N; of no rows the sums are zero.
     """
     like = arrays["grad.output"]
     make = like.new_empty if rows else like.new_zeros
-    totals: list[Tensor] = [like] * count
-    sums = []
-    for left, left_width, right, right_width, state, outer, columns in plan:
-        of_outer = of_columns = 0
+    found: dict[int, Tensor] = {-1: like.new_empty(0)}
+    of_arrays = []
+    for left, left_width, right, right_width, state, outer, columns in at_end:
         if outer >= 0:
-            totals[outer] = make(left_width, right_width)
-            of_outer = totals[outer].data_ptr()
+            found[outer] = make(left_width, right_width)
         if columns >= 0:
-            totals[columns] = make(left_width)
-            of_columns = totals[columns].data_ptr()
+            found[columns] = make(left_width)
         at_right = arrays[right].data_ptr() if right and state < 0 else 0
-        sums.append((arrays[left].data_ptr(), left_width, at_right, right_width, state, of_outer, of_columns))
-    return totals, sums
+        to = (found[outer].data_ptr(), found[columns].data_ptr())
+        of_arrays.append((arrays[left].data_ptr(), left_width, at_right, right_width, state, *to))
+    for which, width in totals:
+        found[which] = make(width)
+    sums = Sums(of_arrays, [found[which].data_ptr() for which, _ in totals])
+    return [found[which] for which in range(len(found) - 1)], sums

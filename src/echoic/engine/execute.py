@@ -14,6 +14,7 @@ from torch import Tensor
 
 import echoic._native as engine
 from echoic.engine.compiled import PACKED, Kernel
+from echoic.engine.deferred import Sums
 from echoic.engine.layout import Timing
 from echoic.errors import BackendError
 
@@ -48,7 +49,7 @@ def prepare(
     states: list[tuple[int, ...]],
     gradients: list[tuple[int, ...]],
     derived: Sequence[Tensor],
-    sums: list[tuple[int, ...]] | None = None,
+    sums: Sums | None = None,
 ) -> Launch:
     """Make a run ready.
 
@@ -59,7 +60,7 @@ def prepare(
         arrays: the packed arrays by name, [N, W] contiguous.
         states, gradients: as ``echoic_state`` and ``echoic_gradient`` of the engine have them.
         derived: what the prologue gave.
-        sums: as ``echoic_sum`` has them, of a run from the last step to the first; None for a run forward.
+        sums: of a run from the last step to the first; None for a run forward.
     """
     rows, batch = sizes
     offsets, active, cleared = timing
@@ -82,7 +83,7 @@ def prepare(
             (matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0)
             for matrix in (derived[i] for i in kernel.matrices)
         ],
-        sums or [],
+        *(sums or ([], [])),
     )
     return Launch(kernel.native, before, after, rows * kernel.work, (vectors, arrays, derived))
 

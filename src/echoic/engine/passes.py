@@ -172,7 +172,7 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
         for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
     ]
     derived = cell.recording.prologue.forward(*parameters)
-    totals, sums = memory_for_sums(cell.sums, len(cell.recording.deferred), arrays, rows)
+    totals, sums = memory_for_sums(cell.sums, kernel.totals, arrays, rows)
     run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, after, []), gradients, derived, sums)
     run = run._replace(alive=(run.alive, given, pulls, after))
     return Gradients(of_inputs, first, freshened, []), totals, run

@@ -18,6 +18,7 @@ class StepPrograms(NamedTuple):
     backward: ``grad.input``, ``grad.state.*`` and the operands of the deferred sums, from ``grad.*``, ``input``,
         ``state.*`` (before the step), ``new.*`` (after it) and ``saved.*``.
     recompute: the same from ``input``, ``state.*`` and ``grad.*``.
+    saved: their widths, the widest first: a single column does not push the others out of line.
     operands: result names of the deferred sums' operands; ``input`` and ``state.*`` stand for themselves, being kept.
     """
 
@@ -44,7 +45,7 @@ def step_programs(recording: Recording) -> StepPrograms:
             if names[value] not in kept_anyway:
                 results[names[value]] = value
         operands.append(tuple(names[value] for value in values))
-    saved = _chosen(recording, list(results.values()))
+    saved = sorted(_chosen(recording, list(results.values())), key=builder.widths.__getitem__, reverse=True)
     forward = dict(recording.forward)
     kept = {f"saved.{i}": value for i, value in enumerate(saved)}
     return StepPrograms(

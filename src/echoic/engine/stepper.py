@@ -15,7 +15,8 @@ from echoic.engine.sorting import TraceRefusal
 from echoic.engine.trace import record_step
 from echoic.errors import BackendError
 from echoic.program.encode import encode
-from echoic.program.plan import Place, make_plan
+from echoic.program.plan import Place
+from echoic.program.planning import make_plan
 
 
 class Stepper:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Stage, Vector, Where
+from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Stage, Total, Vector, Where
 from echoic.program.program import Program
 
 _NOWHERE = (0, 0, 0)
@@ -15,6 +15,7 @@ def encode(plan: Plan, program: Program, opcode: Callable[[str], int]) -> list[i
     vectors = [program.widths[name] for name in plan.vectors]
     matrices = [size for name in plan.matrices for size in program.matrices[name]]
     code = [len(plan.ports), plan.outside, *plan.ports, len(vectors), *vectors, len(plan.matrices), *matrices]
+    code += [len(plan.totals), *plan.totals]
     code.append(len(plan.stages))
     for stage in plan.stages:
         code += _stage(stage, opcode)
@@ -44,5 +45,7 @@ def _where(where: Where) -> tuple[int, int, int]:
         return 2, where.index, 0
     if isinstance(where, Vector):
         return 3, where.index, 0
+    if isinstance(where, Total):
+        return 5, where.index, 0
     assert isinstance(where, Constant)
     return 4, where.index, 0

@@ -12,7 +12,8 @@ from tests.program.random_programs import layouts, numbers_for, planned, program
 from echoic.program import Builder, Program, interpret
 from echoic.program.fusion import fused, use_counts
 from echoic.program.operations import KINDS
-from echoic.program.plan import Matmul, Place, Pointwise, make_plan
+from echoic.program.plan import Matmul, Place, Pointwise, Reduce, Total
+from echoic.program.planning import make_plan
 
 BATCH = 3
 
@@ -23,19 +24,20 @@ def tries(count: int) -> settings:
 
 
 def carried_out(program: Program, layout, sources, batch: int = BATCH) -> dict[str, list[np.ndarray]]:
-    """What a plan writes for each result, at every place where it is wanted."""
+    """What a plan writes for each result, at every place where it is wanted, or its total [W]."""
     memory = [np.full((batch, width), np.nan) for width in layout.ports]
     for name, place in layout.sources.items():
         memory[place.port][:, place.offset : place.offset + sources[name].shape[1]] = sources[name]
     before = [m.copy() for m in memory]
-    run_plan(planned(program, layout), fused(program), memory, sources)
+    totals = iter(run_plan(planned(program, layout), fused(program), memory, sources))
     for name, place in layout.sources.items():  # nothing is written over what is read
         if place.port not in {p.port for places in layout.results.values() for p in places}:
             np.testing.assert_array_equal(memory[place.port], before[place.port], err_msg=name)
-    values = dict(program.results)
     return {
-        name: [memory[p.port][:, p.offset : p.offset + program.widths[values[name]]] for p in places]
-        for name, places in layout.results.items()
+        name: [memory[p.port][:, p.offset : p.offset + program.widths[value]] for p in layout.results[name]]
+        if name in layout.results
+        else [next(totals)]
+        for name, value in program.results
     }
 
 
@@ -52,6 +54,8 @@ def test_a_plan_does_what_the_program_says(data) -> None:
     tolerance = 0 if whole else 1e-9
     for name, found in carried_out(program, layout, sources).items():
         for values in found:
+            if values.ndim == 1:
+                expected[name] = expected[name].sum(0)
             np.testing.assert_allclose(values, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
@@ -156,3 +160,36 @@ def test_every_kind_is_drawn() -> None:
 
     collect()
     assert seen == set(KINDS)
+
+
+def test_a_product_that_is_only_summed_lies_nowhere() -> None:
+    builder = Builder()
+    builder.source("x", "row", 4)
+    builder.source("y", "row", 4)
+    product = str(builder.emit("mul", "x", "y", width=4))
+    bounded = str(builder.emit("tanh", "y", width=4))
+    program = builder.program({"bounded": bounded, "products": product, "again": bounded})
+    plan = make_plan(program, [4, 4, 4], {"x": Place(0, 0), "y": Place(1, 0)}, {"bounded": [Place(2, 0)]})
+    assert (plan.totals, len(plan.ports)) == ([4, 4], 3)
+    (stage,) = plan.stages
+    assert isinstance(stage, Pointwise)
+    assert {(m.kind, *m.operands) for m in stage.micros if isinstance(m.target, Total)} == {
+        ("fma", Place(0, 0), Place(1, 0), Total(0)),
+        ("add", Place(2, 0), Total(1)),
+    }
+
+
+def test_a_broadcast_is_made_where_it_is_read_after_all_that_can_be_reduced() -> None:
+    builder = Builder()
+    builder.source("x", "row", 4)
+    squares = str(builder.emit("mul", "x", "x", width=4))
+    sums = [str(builder.emit("sum", value, width=1)) for value in ("x", squares)]
+    first, second = (str(builder.spread(value, 4)) for value in sums)
+    scaled = str(builder.emit("mul", builder.emit("sub", "x", first, width=4), second, width=4))
+    program = builder.program({"scaled": scaled})
+    plan = make_plan(program, [4, 4], {"x": Place(0, 0)}, {"scaled": [Place(1, 0)]})
+    assert [type(stage) for stage in plan.stages] == [Reduce, Pointwise, Reduce, Pointwise]
+    assert sorted(plan.ports[2:]) == [1, 1, 4, 4]  # both sums, the squares, the difference: no broadcast
+    memory = [np.arange(12.0).reshape(3, 4), np.full((3, 4), np.nan)]
+    run_plan(plan, program, memory, {})
+    np.testing.assert_allclose(memory[1], interpret(program, {"x": memory[0]})["scaled"])
