@@ -37,6 +37,12 @@ bool splits_columns(const echoic_run& run, size_t weight_bytes) {
     return run.threads > 1 && run.batch < 2 * run.threads && weight_bytes >= kWorthMeeting;
 }
 
+// A matrix whose columns lie contiguously is not packed for a few rows in all: a call of one step, as decoders make.
+bool is_packed(const echoic_run& run, const echoic_matrix& matrix) {
+    constexpr int64_t kFewRows = 2 * kBlock;
+    return run.rows > kFewRows || matrix.row_stride != 1;
+}
+
 // Calls in which threads are not to wait for each other, since other work held them up.
 std::atomic<int> apart{0};
 constexpr int kCallsApart = 16;
@@ -54,16 +60,15 @@ class ExecutionOf final : public Execution {
           meeting_(run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (size_t m = 0; m < run.matrix_count; ++m)
-            if (run.matrices[m].packed == nullptr) bytes_ += packed_bytes(plan, m);
+            if (to_pack(m)) bytes_ += packed_bytes(plan, m);
         for (const Stage& stage : plan.stages)
             if (stage.kind == Stage::matmul && stage.phase == Phase::within)
                 weight_bytes += packed_bytes(plan, size_t(stage.matrix));
         char* to = bytes_ ? memory.packed.at_least(bytes_) : nullptr;
         for (size_t m = 0; m < run.matrix_count; ++m) {
-            const bool packed = run.matrices[m].packed != nullptr;
-            room_.push_back(packed ? nullptr : reinterpret_cast<T*>(to));
-            packed_.push_back(packed ? run.matrices[m].packed : room_[m]);
-            if (!packed) to += packed_bytes(plan, m);
+            room_.push_back(to_pack(m) ? reinterpret_cast<T*>(to) : nullptr);
+            packed_.push_back(to_pack(m) ? room_[m] : run.matrices[m].packed);
+            if (to_pack(m)) to += packed_bytes(plan, m);
         }
         by_columns_ = splits_columns(run, weight_bytes) && (apart <= 0 || apart-- <= 0);
         if (by_columns_) carried_ = memory.carried.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
@@ -104,6 +109,10 @@ class ExecutionOf final : public Execution {
     }
 
    private:
+    bool to_pack(size_t matrix) const {
+        return run_.matrices[matrix].packed == nullptr && is_packed(run_, run_.matrices[matrix]);
+    }
+
     void work(Worker<T>&& worker) {
         worker.add_to(totals_);
         worker.work();
@@ -113,7 +122,7 @@ class ExecutionOf final : public Execution {
     const echoic_run& run_;
     const Kernels<T>& kernels_;
     size_t bytes_ = 0;
-    std::vector<const void*> packed_;
+    std::vector<const void*> packed_;  // each matrix, or null
     std::vector<T*> room_;  // where each matrix is packed, or null
     bool by_columns_ = false;
     Totals<T> totals_;

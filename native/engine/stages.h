@@ -118,7 +118,10 @@ class Stages {
         const Range columns = share_of(product.n, kernels_.panel);
         product.first_panel = columns.begin / kernels_.panel;
         product.last_panel = panels(kernels_, columns.end);
-        kernels_.matmul(product);
+        if (product.packed != nullptr) return kernels_.matmul(product);
+        product.columns = static_cast<const T*>(run_.matrices[matrix].data);
+        product.column_stride = run_.matrices[matrix].column_stride;
+        kernels_.matmul_unpacked(product);
     }
 
     void reduce(const Stage& stage, int64_t begin, int64_t end) {

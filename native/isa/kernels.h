@@ -32,7 +32,8 @@ template <class T>
 using Reduction = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
                            int64_t columns);
 
-// target [M, N] = source [M, K] @ packed [K, N] + added [M, N] + bias [N]; added and bias may be null.
+// target [M, N] = source [M, K] @ packed [K, N] + added [M, N] + bias [N]; added and bias may be null. A matrix that is
+// not packed has its columns one after the other, column_stride numbers apart.
 template <class T>
 struct Product {
     const T* source;
@@ -45,6 +46,8 @@ struct Product {
     const T* bias;
     int64_t m, k, n;
     int64_t first_panel, last_panel;  // columns of the panels [first, last) alone
+    const T* columns;  // of a matrix that is not packed
+    int64_t column_stride;
 };
 
 template <class T>
@@ -55,6 +58,8 @@ struct Kernels {
     void (*matmul)(const Product<T>&);
     // The same for m <= kBlock, from a source [K, kBlock] that holds the transposed one.
     void (*matmul_transposed)(const Product<T>&);
+    // The same from a matrix that is not packed.
+    void (*matmul_unpacked)(const Product<T>&);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
     void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
 };

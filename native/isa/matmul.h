@@ -1,5 +1,5 @@
 // Products with a matrix that was packed before: blocks of up to 6 rows by a few panels of two vectors, held in
-// registers over the whole of K.
+// registers over the whole of K. And with one that is read too seldom to be packed.
 #pragma once
 #include <utility>
 
@@ -107,6 +107,54 @@ void matmul_transposed(const Product<T>& p) {
         nullptr, rows_by_panels<T, 1, true>, rows_by_panels<T, 2, true>, rows_by_panels<T, 3, true>,
         rows_by_panels<T, 4, true>, rows_by_panels<T, 5, true>, rows_by_panels<T, 6, true>};
     run[p.m](p, 0);
+}
+
+// A few rows by a few columns, along K.
+template <class T, int kRows, int kColumns>
+void dots(const Product<T>& p, int64_t row, int64_t column) {
+    constexpr int lanes = kLanes<T>;
+    Vec<T> sums[kRows][kColumns] = {};
+    const T *x = p.source + row * p.source_stride, *w = p.columns + column * p.column_stride;
+    int64_t k = 0;
+    for (; k + lanes <= p.k; k += lanes)
+#pragma GCC unroll 8
+        for (int c = 0; c < kColumns; ++c) {
+            const Vec<T> weights = load(w + c * p.column_stride + k);
+#pragma GCC unroll 8
+            for (int r = 0; r < kRows; ++r) sums[r][c] += load(x + r * p.source_stride + k) * weights;
+        }
+    if (const int64_t rest = p.k - k)
+        for (int c = 0; c < kColumns; ++c) {
+            const Vec<T> weights = load_some(w + c * p.column_stride + k, rest);
+            for (int r = 0; r < kRows; ++r) sums[r][c] += load_some(x + r * p.source_stride + k, rest) * weights;
+        }
+    for (int r = 0; r < kRows; ++r)
+        for (int c = 0; c < kColumns; ++c) {
+            T lane[lanes];
+            store<T>(lane, sums[r][c]);
+            for (int half = lanes / 2; half > 0; half /= 2)
+                for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+            if (p.added) lane[0] += p.added[(row + r) * p.added_stride + column + c];
+            if (p.bias) lane[0] += p.bias[column + c];
+            p.target[(row + r) * p.target_stride + column + c] = lane[0];
+        }
+}
+
+template <class T, int kRows>
+void rows_by_columns(const Product<T>& p, int64_t row) {
+    constexpr int columns = kRows == 1 ? 8 : kRows <= 3 ? 4 : 2;
+    const int64_t last = p.last_panel * kPanel<T> < p.n ? p.last_panel * kPanel<T> : p.n;
+    int64_t column = p.first_panel * kPanel<T>;
+    for (; column + columns <= last; column += columns) dots<T, kRows, columns>(p, row, column);
+    for (; column < last; ++column) dots<T, kRows, 1>(p, row, column);
+}
+
+template <class T>
+void matmul_unpacked(const Product<T>& p) {
+    using Run = void (*)(const Product<T>&, int64_t);
+    static constexpr Run run[kBlock + 1] = {nullptr, rows_by_columns<T, 1>, rows_by_columns<T, 2>, rows_by_columns<T, 3>,
+                                            rows_by_columns<T, 4>, rows_by_columns<T, 5>, rows_by_columns<T, 6>};
+    for (int64_t row = 0; row < p.m; row += kBlock) run[p.m - row < kBlock ? p.m - row : kBlock](p, row);
 }
 
 // The lanes of two vectors whose numbers have the bit `apart`, or have it not, exchanged.

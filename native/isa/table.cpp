@@ -23,6 +23,7 @@ constexpr Kernels<T> make_table() {
     table.max = reduce_max<T>;
     table.matmul = matmul<T>;
     table.matmul_transposed = matmul_transposed<T>;
+    table.matmul_unpacked = matmul_unpacked<T>;
     table.pack = pack<T>;
     return table;
 }

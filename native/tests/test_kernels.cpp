@@ -203,13 +203,19 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     kernels.pack(w.data(), down, right, k, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
-                        adds == transposed ? bias.data() : nullptr, m, k, n, first, last});
+                        adds == transposed ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0});
     for (int64_t r = 0; r < m; ++r, due.push_back(123))
         for (int64_t c = 0; c < n; ++c) {
             T sum = (adds ? added[size_t(r * n + c)] : 0) + (adds == transposed ? bias[size_t(c)] : 0);
             for (int64_t i = 0; i < k; ++i) sum += x[size_t(r * k + i)] * w[size_t(i * down + c * right)];
             due.push_back(sum);
         }
+    CHECK(alike(target, due));
+    if (!transposed) return;
+    std::fill(target.begin(), target.end(), T(123));
+    for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
+        kernels.matmul_unpacked({x.data(), k, nullptr, target.data(), n + 1, adds ? added.data() : nullptr, n,
+                                 adds ? bias.data() : nullptr, m, k, n, first, last, w.data(), k});
     CHECK(alike(target, due));
 }
 
