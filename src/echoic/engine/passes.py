@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from echoic.engine.buffers import BUFFERS
 from echoic.engine.compiled import PACKED, Compiled
 from echoic.engine.deferred import memory_for_sums
 from echoic.engine.execute import Launch, address, launch, prepare
@@ -129,10 +130,10 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
     kept = [
-        outputs if i == cell.aliased else inputs.new_empty(size, width)
+        outputs if i == cell.aliased else BUFFERS.take(inputs, size, width)
         for i, (size, width) in enumerate(zip(kept_rows(cell, keep, rows), cell.widths, strict=True))
     ]
-    saved = inputs.new_empty(rows if keep == "gates" else 0, cell.saved_width)
+    saved = BUFFERS.take(inputs, rows if keep == "gates" else 0, cell.saved_width)
     kernel = cell.kernel("forward" if keep == "gates" else "inference", inputs.dtype)
     arrays = {"input": inputs, "output": outputs, "saved": saved}
     derived = cell.recording.prologue.forward(*parameters)
@@ -162,7 +163,7 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     arrays = {"grad.output": pull, "saved": made.saved, "grad.input": of_inputs, "input": inputs}
     for port in kernel.ports:
         if port.role == PACKED and port.name not in arrays:
-            arrays[port.name] = pull.new_empty(rows, port.width)
+            arrays[port.name] = BUFFERS.take(pull, rows, port.width)
     # Rows of no step hand their gradient through
     first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
              for s, p in zip(states, pulls, strict=True)]  # fmt: skip

@@ -1,0 +1,81 @@
+"""Memory that is used again holds nothing that anybody still looks at."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from echoic.cells import LSTM
+from echoic.engine import passes
+from echoic.engine.buffers import Buffers
+from echoic.layers import Recurrent
+
+LIKE = torch.empty(0)
+
+
+def test_memory_comes_back_when_the_last_tensor_in_it_dies() -> None:
+    buffers = Buffers(least=100, most=10_000)
+    first = buffers.take(LIKE, 10, 7)
+    assert (first.shape, first.dtype, first.is_contiguous()) == ((10, 7), torch.float32, True)
+    address, part = first.data_ptr(), first[2:4]
+    second = buffers.take(LIKE, 10, 7)
+    assert second.data_ptr() != address
+    del first
+    assert buffers.take(LIKE, 10, 7).data_ptr() not in (address, second.data_ptr())
+    del part
+    third = buffers.take(LIKE.double(), 5, 7)  # as many bytes
+    assert (third.data_ptr(), third.dtype) == (address, torch.float64)
+
+
+def test_little_memory_is_not_kept_and_not_too_much() -> None:
+    buffers = Buffers(least=100, most=10_000)
+    buffers.take(LIKE, 3, 8)
+    assert buffers.idle == 0
+    alive = [buffers.take(LIKE, 16, 16) for _ in range(20)]
+    assert buffers.idle == 0
+    alive.clear()
+    assert 9_000 < buffers.idle <= 10_000
+    assert buffers.take(LIKE, 100_000, 1).shape == (100_000, 1)
+    assert buffers.idle <= 10_000
+
+
+@pytest.mark.parametrize("size", [100, 127, 128, 1000, 4099])
+def test_another_length_can_use_it_and_little_is_wasted(size: int) -> None:
+    buffers = Buffers(least=0, most=1 << 20)
+    buffers.take(LIKE, size, 1)
+    assert 4 * size <= buffers.idle <= 4 * size * 1.25 + 8
+    address = buffers.take(LIKE, size, 1).data_ptr()
+    assert buffers.take(LIKE, size - 1, 1).data_ptr() == address
+
+
+def test_threads_never_hold_the_same_memory() -> None:
+    buffers = Buffers(least=0, most=1 << 20)
+
+    def work(number: int) -> bool:
+        for _ in range(200):
+            held = [buffers.take(LIKE, 50, 10).fill_(number) for _ in range(3)]
+            if not all(bool((part == number).all()) for part in held):
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+def test_graphs_that_live_at_once_keep_their_numbers(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "BUFFERS", Buffers(least=0, most=1 << 20))
+    torch.manual_seed(0)
+    layer = Recurrent(LSTM(5, 6), backend="native", memory=memory)
+    loop = Recurrent(layer.cells[0], backend="reference")  # pyright: ignore
+    batches = [torch.randn(3, 7, 5) for _ in range(4)]
+    expected = [torch.autograd.grad(loop(x)[0].square().sum(), list(loop.parameters())) for x in batches]
+    for _ in range(2):
+        losses = [layer(x)[0].square().sum() for x in batches]
+        layer(torch.randn(3, 7, 5))  # a graph that nobody wants
+        gc.collect()
+        for loss, gradients in zip(losses[::-1], expected[::-1], strict=True):
+            torch.testing.assert_close(torch.autograd.grad(loss, list(layer.parameters())), gradients)
