@@ -4,6 +4,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "checks.h"
@@ -46,6 +47,7 @@ bool is_packed(const echoic_run& run, const echoic_matrix& matrix) {
 // Calls in which threads are not to wait for each other, since other work held them up.
 std::atomic<int> apart{0};
 constexpr int kCallsApart = 16;
+bool held_up() { return apart > 0 && apart-- > 0; }
 
 template <class T>
 class ExecutionOf final : public Execution {
@@ -56,8 +58,7 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), totals_(plan, run.threads),
-          meeting_(run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), totals_(plan, run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (size_t m = 0; m < run.matrix_count; ++m)
             if (to_pack(m)) bytes_ += packed_bytes(plan, m);
@@ -70,11 +71,14 @@ class ExecutionOf final : public Execution {
             packed_.push_back(to_pack(m) ? room_[m] : run.matrices[m].packed);
             if (to_pack(m)) to += packed_bytes(plan, m);
         }
-        by_columns_ = splits_columns(run, weight_bytes) && (apart <= 0 || apart-- <= 0);
+        const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
+        meeting_.emplace(alone ? 1 : run.threads);
+        // Totals do not change with what else the machine does: one thread has all columns where others would have rows
+        by_columns_ = shared && (!alone || !plan.totals.empty());
         if (by_columns_) carried_ = memory.carried.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
     }
     ~ExecutionOf() override {
-        if (meeting_.broken()) apart = kCallsApart;
+        if (meeting_->broken()) apart = kCallsApart;
     }
 
     size_t bytes_to_pack() const override { return bytes_; }
@@ -97,7 +101,7 @@ class ExecutionOf final : public Execution {
         static thread_local Arena arena;
         const int parts = int(std::min(int64_t(parts_), run_.batch));
         if (by_columns_)
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &meeting_, carried_, arena));
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &*meeting_, carried_, arena));
         else if (part < parts)
             work(Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, parts}, arena));
     }
@@ -126,7 +130,7 @@ class ExecutionOf final : public Execution {
     std::vector<T*> room_;  // where each matrix is packed, or null
     bool by_columns_ = false;
     Totals<T> totals_;
-    Meeting meeting_;
+    std::optional<Meeting> meeting_;
     char* carried_ = nullptr;
 };
 
