@@ -160,15 +160,7 @@ class _Layout:
         for value, _, width, name in self.copies:
             work[name] = Operation(name, "copy", (value,), (width,))
             self.phase[name] = self._phase_after(value)
-        uses = use_counts(self.program)
-        for name, value in self.totals.items():
-            made, width = self.made.get(value), (self.widths[value],)
-            if made is not None and made.kind == "mul" and uses[value] == 1:  # multiplied and added at once
-                work[name] = replace(made, name=name, kind="fma", attributes=width)
-                del work[value]
-            else:
-                work[name] = Operation(name, "add", (value,), width)
-            self.phase[name] = self._phase_after(value)
+        self._sum_totals(work)
         waits = {name: self._needs(operation) for name, operation in work.items()}
         done: set[str] = set()
         stages: list[list[Operation]] = []
@@ -184,6 +176,18 @@ class _Layout:
                 stages.append([now[n] for n in group])
                 done.update(group)
         self._emit(stages)
+
+    def _sum_totals(self, work: dict[str, Operation]) -> None:
+        """What adds to totals: a value, or the factors of a product that nobody else reads."""
+        uses = use_counts(self.program)
+        for name, value in self.totals.items():
+            made, width = self.made.get(value), (self.widths[value],)
+            if made is not None and made.kind == "mul" and uses[value] == 1:
+                work[name] = replace(made, name=name, kind="fma", attributes=width)
+                del work[value]
+            else:
+                work[name] = Operation(name, "add", (value,), width)
+            self.phase[name] = self._phase_after(value)
 
     def _phase_after(self, value: Operand) -> Phase:
         """When a value can be copied or summed."""
