@@ -31,7 +31,6 @@ from peers.worker import CLOCKS, Turn, Worker, WorkerError
 QUICK = [(batch, hidden, 100) for hidden in (128, 512) for batch in (32, 1)]
 GRID = [(batch, hidden, 100) for hidden in (64, 128, 256, 512) for batch in (1, 8, 32, 128)] + [(32, 128, 1000)]
 ROUNDS = 5
-TOLERANCE = 1e-4  # of the largest value: float32 sums over thousands of steps, in another order
 IDLE_LIMIT = 0.1  # CPU seconds per second that a waiting contender may use
 QUEUE_LIMIT = 0.05  # seconds per second that a measuring contender may queue for a CPU before the point is marked
 
@@ -85,12 +84,13 @@ def measure_peak(threads: int, cpus: set[int], clock: str) -> float:
 
 def check(problem: Problem, workers: list[Worker]) -> None:
     """Have all contenders compute the problem, and compare what they found with the last one's."""
-    results = {worker.name: worker.prepare(problem) for worker in workers}
-    *others, truth = results
-    for name in others:
-        what, error = disagreement(results[name], results[truth])
-        if not error <= TOLERANCE:
-            raise Disagreement(f"{problem}: {name} and {truth} differ in {what} by {error:.1e} of the largest value.")
+    results = [worker.prepare(problem) for worker in workers]
+    *others, truth = zip(workers, results, strict=True)
+    for worker, found in others:
+        what, error = disagreement(found, truth[1])
+        if not error <= worker.contender.tolerance:
+            names = f"{worker.name} and {truth[0].name}"
+            raise Disagreement(f"{problem}: {names} differ in {what} by {error:.1e} of the largest value.")
 
 
 def measure(problem: Problem, workers: list[Worker], turn: Turn) -> tuple[dict[str, float], float]:

@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from peers import STEPPERS, our_stepper
+from peers import STEPPERS, our_steppers
 from peers.machine import describe, distinct_cores
 from peers.problem import GATES, Problem
 from peers.worker import CLOCKS, Turn, WorkerError
@@ -42,7 +42,7 @@ def main() -> None:
     given = options()
     heading = describe()
     print(heading, flush=True)
-    workers = start([our_stepper(given.backend), *STEPPERS], given.threads, distinct_cores(given.threads))
+    workers = start([*our_steppers(given.backend), *STEPPERS], given.threads, distinct_cores(given.threads))
     rows = []
     for cell in given.cells:
         for size in SIZES:

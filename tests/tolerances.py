@@ -21,6 +21,7 @@ TOLERANCES: dict[torch.dtype, Tolerance] = {
     torch.float64: Tolerance(1e-9, 1e-10),
     torch.float32: Tolerance(5e-4, 5e-5),
     torch.bfloat16: Tolerance(0.05, 0.05),
+    torch.int8: Tolerance(0.05, 0.05),  # of weights
 }
 # Numbers that see the same operations in the same order on the same values.
 EXACT = Tolerance(0.0, 0.0)

@@ -14,13 +14,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contender:
-    """Where a contender's class is, and what it is made with."""
+    """Where a contender's class is, and what it is made with.
+
+    tolerance: how far its numbers may lie from those of others, as a share of the largest one.
+    """
 
     name: str
     module: str
     kind: str
     trains: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-4  # float32 sums over thousands of steps, in another order
 
     def build(self, threads: int) -> Any:
         """The contender itself, its library imported and its threads limited. Called in the worker only."""
@@ -43,10 +47,15 @@ def our_layer(backend: str) -> Contender:
     return Contender("echoic", "echoic_layer", "EchoicLayer", options={"backend": backend})
 
 
-def our_stepper(backend: str) -> Contender:
-    """Our streamed step: the native stepper, or the layer on one of its other backends."""
-    kind = "EchoicStep" if backend in ("native", "auto") else "EchoicLayerStep"
-    return Contender("echoic", "echoic_layer", kind, options={} if kind == "EchoicStep" else {"backend": backend})
+def our_steppers(backend: str) -> list[Contender]:
+    """Our streamed step: the native stepper, also with weights of eight bits, or the layer on another backend."""
+    if backend not in ("native", "auto"):
+        return [Contender("echoic", "echoic_layer", "EchoicLayerStep", options={"backend": backend})]
+    int8 = {"weights": "int8"}
+    return [
+        Contender("echoic", "echoic_layer", "EchoicStep"),
+        Contender("echoic int8", "echoic_layer", "EchoicStep", options=int8, tolerance=0.05),
+    ]
 
 
 PEAK = Contender("multiply-add peak", "product", "Product")

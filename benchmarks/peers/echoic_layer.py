@@ -75,17 +75,18 @@ class EchoicLayerStep:
 class EchoicStep:
     """The native stepper: NumPy in, NumPy out, the state inside."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, weights: str = "as given") -> None:
         from echoic.engine.stepper import Stepper
 
         torch.set_num_threads(threads)
-        self.stepper_of = Stepper
-        self.about = f"echoic {echoic.__version__}, native stepper, {torch.get_num_threads()} threads"
+        self.stepper_of, self.weights = Stepper, weights
+        about = f"native stepper, {torch.get_num_threads()} threads, weights {weights}"
+        self.about = f"echoic {echoic.__version__}, {about}"
 
     def prepare(self, problem: Problem) -> None:
         arrays = problem.arrays()
         cell = loaded(problem, arrays, "auto").cells[0]
-        self.stepper = self.stepper_of(cell, threads=torch.get_num_threads())
+        self.stepper = self.stepper_of(cell, threads=torch.get_num_threads(), weights=self.weights)
         self.inputs, self.steps = list(arrays["inputs"]), 0
 
     def run(self) -> Array:

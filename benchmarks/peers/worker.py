@@ -50,7 +50,7 @@ class Worker:
     """Handle of a contender's process."""
 
     def __init__(self, contender: Contender, threads: int, cpus: set[int]) -> None:
-        self.name, self.trains = contender.name, contender.trains
+        self.contender, self.name, self.trains = contender, contender.name, contender.trains
         self._pipe, far = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_serve, args=(far, contender, threads, cpus), daemon=True)

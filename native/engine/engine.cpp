@@ -88,14 +88,14 @@ int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size
     }
 }
 
-echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, const void* const* vectors,
-                                   size_t vector_count, const echoic_matrix* matrices, size_t matrix_count,
-                                   char* message, size_t size) {
+echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, echoic_weights weights,
+                                   const void* const* vectors, size_t vector_count, const echoic_matrix* matrices,
+                                   size_t matrix_count, char* message, size_t size) {
     try {
         // round brackets: in braces a pair of pointers would be a list of two
         const std::vector<const void*> vector_list(vectors, vectors + vector_count);
         const std::vector<echoic_matrix> matrix_list(matrices, matrices + matrix_count);
-        return new echoic_session{echoic::make_session(plan->plan, batch, threads, vector_list, matrix_list)};
+        return new echoic_session{echoic::make_session(plan->plan, batch, threads, weights, vector_list, matrix_list)};
     } catch (const std::exception& error) {
         say(message, size, error.what());
         return nullptr;

@@ -17,6 +17,9 @@ extern "C" {
 typedef struct echoic_plan echoic_plan;
 typedef struct echoic_session echoic_session;
 
+/* How a session holds its matrices: as they are, or rounded to whole numbers of eight bits (ECHOIC_FLOAT32 alone). */
+enum echoic_weights { ECHOIC_WEIGHTS_AS_GIVEN = 0, ECHOIC_WEIGHTS_INT8 = 1 };
+
 enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1 };
 
 /* Where a port of the plan lies. */
@@ -107,9 +110,9 @@ int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size
 /* Streaming: `batch` sequences, one step at a time, without allocation. The plan's ports given from outside are the
  * input, the output, each state before the step, each state after it. Parameters are copied; the state begins as
  * zeros. A session is used by one thread at a time; it works on up to `threads` where a step is worth it. */
-echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, const void* const* vectors,
-                                   size_t vector_count, const echoic_matrix* matrices, size_t matrix_count,
-                                   char* message, size_t size);
+echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, enum echoic_weights weights,
+                                   const void* const* vectors, size_t vector_count, const echoic_matrix* matrices,
+                                   size_t matrix_count, char* message, size_t size);
 void echoic_session_free(echoic_session* session);
 void echoic_session_step(echoic_session* session, const void* input, void* output);
 void* echoic_session_state(echoic_session* session, size_t index); /* [batch, width]; moves with every step */

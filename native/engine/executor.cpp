@@ -38,12 +38,6 @@ bool splits_columns(const echoic_run& run, size_t weight_bytes) {
     return run.threads > 1 && run.batch < 2 * run.threads && weight_bytes >= kWorthMeeting;
 }
 
-// A matrix whose columns lie contiguously is not packed for a few rows in all: a call of one step, as decoders make.
-bool is_packed(const echoic_run& run, const echoic_matrix& matrix) {
-    constexpr int64_t kFewRows = 2 * kBlock;
-    return run.rows > kFewRows || matrix.row_stride != 1;
-}
-
 // Calls in which threads are not to wait for each other, since other work held them up.
 std::atomic<int> apart{0};
 constexpr int kCallsApart = 16;
@@ -113,8 +107,11 @@ class ExecutionOf final : public Execution {
     }
 
    private:
+    // A matrix whose columns lie contiguously is not for a few rows in all: a call of one step, as decoders make.
     bool to_pack(size_t matrix) const {
-        return run_.matrices[matrix].packed == nullptr && is_packed(run_, run_.matrices[matrix]);
+        constexpr int64_t kFewRows = 2 * kBlock;
+        const echoic_matrix& from = run_.matrices[matrix];
+        return from.packed == nullptr && (run_.rows > kFewRows || from.row_stride != 1);
     }
 
     void work(Worker<T>&& worker) {

@@ -19,9 +19,10 @@ constexpr std::chrono::microseconds kPatience{20};
 template <class T>
 class SessionOf final : public Session {
    public:
-    SessionOf(const Plan& plan, int64_t batch, int threads, const std::vector<const void*>& vectors,
+    SessionOf(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
-        : plan_(plan), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        : plan_(plan), kernels_(kernels<T>()), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        if (int8) kernels_.matmul = kernels_.matmul_int8;
         if (!plan.totals.empty()) throw std::invalid_argument("session: its plan sums over all steps");
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
             const T* from = static_cast<const T*>(vectors[v]);
@@ -30,10 +31,16 @@ class SessionOf final : public Session {
         }
         int64_t weight_bytes = 0;
         for (size_t m = 0; m < plan.matrix_rows.size(); ++m) {
-            weight_bytes += int64_t(packed_bytes(plan, m));
-            packed_.emplace_back().at_least(packed_bytes(plan, m));
-            pack_matrix(plan, m, matrices[m], packed_.back().at_least(0));
-            packed_addresses_.push_back(packed_.back().at_least(0));
+            const int64_t k = plan.matrix_rows[m], n = plan.matrix_columns[m];
+            const echoic_matrix& from = matrices[m];
+            const size_t bytes = int8 ? kernels_.int8_bytes(k, n) : packed_bytes(plan, m);
+            weight_bytes += int64_t(bytes);
+            char* packed = packed_.emplace_back().at_least(bytes);
+            if (int8)
+                kernels_.pack_int8(static_cast<const T*>(from.data), from.row_stride, from.column_stride, k, n, packed);
+            else
+                pack_matrix(plan, m, from, packed);
+            packed_addresses_.push_back(packed);
         }
         for (size_t s = 0; s < count_; ++s) {
             const int64_t width = plan.ports[2 + s];
@@ -61,9 +68,9 @@ class SessionOf final : public Session {
             Arena& arena = arenas_[size_t(i)];
             const void* const* packed = packed_addresses_.data();
             if (threads_ > 1 && by_columns_)
-                workers_.emplace_back(plan_, run_, kernels<T>(), packed, nullptr, carried, arena);
+                workers_.emplace_back(plan_, run_, kernels_, packed, nullptr, carried, arena);
             else
-                workers_.emplace_back(plan_, run_, kernels<T>(), packed, Ranks{i, threads_}, arena);
+                workers_.emplace_back(plan_, run_, kernels_, packed, Ranks{i, threads_}, arena);
         }
     }
 
@@ -102,6 +109,7 @@ class SessionOf final : public Session {
     }
 
     const Plan plan_;
+    Kernels<T> kernels_;
     bool by_columns_ = false;  // what threads share
     int threads_ = 1;
     int64_t offset_ = 0, active_;
@@ -119,7 +127,7 @@ class SessionOf final : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threads,
+std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threads, echoic_weights weights,
                                       const std::vector<const void*>& vectors,
                                       const std::vector<echoic_matrix>& matrices) {
     if (vectors.size() != plan.vectors.size() || matrices.size() != plan.matrix_rows.size())
@@ -135,8 +143,11 @@ std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threa
         throw std::invalid_argument("session: a step has nothing ahead of it or behind it");
     if (plan.outside < 2 || plan.outside % 2 != 0)
         throw std::invalid_argument("session: the plan has no input, output and states in pairs");
-    if (plan.type == ECHOIC_FLOAT32) return std::make_unique<SessionOf<float>>(plan, batch, threads, vectors, matrices);
-    return std::make_unique<SessionOf<double>>(plan, batch, threads, vectors, matrices);
+    const bool int8 = weights == ECHOIC_WEIGHTS_INT8;
+    if (plan.type == ECHOIC_FLOAT32)
+        return std::make_unique<SessionOf<float>>(plan, batch, threads, int8, vectors, matrices);
+    if (int8) throw std::invalid_argument("session: weights of eight bits are for steps in float32");
+    return std::make_unique<SessionOf<double>>(plan, batch, threads, int8, vectors, matrices);
 }
 
 }  // namespace echoic

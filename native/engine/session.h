@@ -20,7 +20,7 @@ class Session {
 };
 
 // Raises std::invalid_argument with a sentence. What the run points to is copied.
-std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threads,
+std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threads, echoic_weights weights,
                                       const std::vector<const void*>& vectors,
                                       const std::vector<echoic_matrix>& matrices);
 

@@ -106,7 +106,7 @@ class Stages {
         Product<T> product{};
         product.source = source.base;
         product.source_stride = source.stride;
-        product.packed = static_cast<const T*>(packed_[matrix]);
+        product.packed = packed_[matrix];
         product.target = target.base;
         product.target_stride = target.stride;
         product.added = added.base;

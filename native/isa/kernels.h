@@ -1,5 +1,6 @@
 // What every instruction set provides: the same table of kernels, compiled several times.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace echoic {
@@ -38,7 +39,7 @@ template <class T>
 struct Product {
     const T* source;
     int64_t source_stride;
-    const T* packed;
+    const void* packed;
     T* target;
     int64_t target_stride;
     const T* added;
@@ -62,6 +63,10 @@ struct Kernels {
     void (*matmul_unpacked)(const Product<T>&);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
     void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
+    // In whole numbers of eight bits, float alone: the same product, how it is packed, and in how much memory.
+    void (*matmul_int8)(const Product<T>&);
+    void (*pack_int8)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, void* packed);
+    size_t (*int8_bytes)(int64_t k, int64_t n);
 };
 
 struct InstructionSet {

@@ -25,6 +25,23 @@ constexpr int panels_at_once(int rows) {
     return panels;
 }
 
+// A vector of a product in its place, with what is added to it.
+template <class T>
+ALWAYS void put(const Product<T>& p, int64_t row, int64_t column, Vec<T> sum) {
+    T* to = p.target + row * p.target_stride + column;
+    const T* added = p.added ? p.added + row * p.added_stride + column : nullptr;
+    const int64_t rest = p.n - column;
+    if (rest >= kLanes<T>) {
+        if (added) sum += load(added);
+        if (p.bias) sum += load(p.bias + column);
+        store<T>(to, sum);
+    } else if (rest > 0) {
+        if (added) sum += load_some(added, rest);
+        if (p.bias) sum += load_some(p.bias + column, rest);
+        store_some<T>(to, sum, rest);
+    }
+}
+
 // kAcross: the source is transposed, kBlock numbers for every k.
 template <class T, int kRows, int kPanels, bool kAcross>
 void block(const Product<T>& p, int64_t row, int64_t panel) {
@@ -32,7 +49,7 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     constexpr int64_t width = kPanel<T>;
     Vec<T> sums[kRows][kPanels * 2] = {};
     const T* x = p.source + (kAcross ? row : row * p.source_stride);
-    const T* w = p.packed + panel * p.k * width;
+    const T* w = static_cast<const T*>(p.packed) + panel * p.k * width;
     const int64_t next_panel = p.k * width;
     for (int64_t k = 0; k < p.k; ++k) {
         Vec<T> weights[kPanels * 2];
@@ -49,24 +66,9 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
         }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-        T* to = p.target + (row + i) * p.target_stride;
-        const T* added = p.added ? p.added + (row + i) * p.added_stride : nullptr;
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
-        for (int j = 0; j < 2 * kPanels; ++j) {
-            const int64_t column = panel * width + j * lanes, rest = p.n - column;
-            Vec<T> sum = sums[i][j];
-            if (rest >= lanes) {
-                if (added) sum += load(added + column);
-                if (p.bias) sum += load(p.bias + column);
-                store<T>(to + column, sum);
-            } else if (rest > 0) {
-                if (added) sum += load_some(added + column, rest);
-                if (p.bias) sum += load_some(p.bias + column, rest);
-                store_some<T>(to + column, sum, rest);
-            }
-        }
-    }
+        for (int j = 0; j < 2 * kPanels; ++j) put(p, row + i, panel * width + j * lanes, sums[i][j]);
 }
 
 template <class T, int kRows, int kPanels, bool kAcross>

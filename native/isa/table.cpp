@@ -1,4 +1,7 @@
 // Compiled once per instruction set, with ECHOIC_ISA (its name) and ECHOIC_VECTOR_BYTES.
+#include <type_traits>
+
+#include "int8.h"
 #include "kernels.h"
 #include "matmul.h"
 #include "pointwise.h"
@@ -25,6 +28,11 @@ constexpr Kernels<T> make_table() {
     table.matmul_transposed = matmul_transposed<T>;
     table.matmul_unpacked = matmul_unpacked<T>;
     table.pack = pack<T>;
+    if constexpr (std::is_same_v<T, float>) {
+        table.matmul_int8 = matmul_int8;
+        table.pack_int8 = pack_int8;
+        table.int8_bytes = int8_bytes;
+    }
     return table;
 }
 

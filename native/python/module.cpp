@@ -166,7 +166,7 @@ void execute_together(const std::vector<Call>& calls, int threads) {
 
 class Session {
    public:
-    Session(const Plan& plan, int64_t batch, int threads, const std::vector<Address>& vectors,
+    Session(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<Address>& vectors,
             const std::vector<Matrix>& matrices)
         : batch_(batch) {
         std::vector<const void*> vector_array;
@@ -175,7 +175,8 @@ class Session {
         for (const auto& [data, rows, columns, packed] : matrices)
             matrix_array.push_back({at(data), rows, columns, at(packed)});
         char message[256] = "";
-        session_ = echoic_session_new(plan.get(), batch, threads, vector_array.data(), vector_array.size(),
+        const echoic_weights weights = int8 ? ECHOIC_WEIGHTS_INT8 : ECHOIC_WEIGHTS_AS_GIVEN;
+        session_ = echoic_session_new(plan.get(), batch, threads, weights, vector_array.data(), vector_array.size(),
                                       matrix_array.data(), matrix_array.size(), message, sizeof message);
         if (session_ == nullptr) throw std::invalid_argument(message);
         format_ = echoic_session_type(session_) == ECHOIC_FLOAT32 ? 'f' : 'd';
@@ -221,8 +222,8 @@ NB_MODULE(_native, m) {
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
-        .def(nb::init<const Plan&, int64_t, int, const std::vector<Address>&, const std::vector<Matrix>&>(),
-             nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("vectors"), nb::arg("matrices"))
+        .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<Matrix>&>(),
+             nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("int8"), nb::arg("vectors"), nb::arg("matrices"))
         .def("step", &Session::step, nb::arg("input"), nb::arg("output"),
              "Write the output [batch, O] of an input [batch, I]. False, and nothing is done, where the input is no\n"
              "contiguous array of the plan's type and this shape.")

@@ -33,12 +33,21 @@ Code session_code(int64_t h, int64_t phase = 1) {
            micro("tanh", tile(1), port(5)) + micro("mul", port(4), tile(0), tile(1)) + micro("copy", port(1), port(4));
 }
 
+// Weights that eight bits hold as they are: whole numbers to 127 of a unit, 127 among each column's first rows of a span.
+void make_whole(std::vector<double>& weight, int64_t columns) {
+    constexpr double most = 1.0 / 16;
+    for (size_t i = 0; i < weight.size(); ++i)
+        weight[i] = int64_t(i) / columns % 512 == 0 ? most : std::nearbyint(weight[i] * 127) / 127 * most;
+}
+
 template <class T>
-void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
+void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1,
+                  echoic_weights weights = ECHOIC_WEIGHTS_AS_GIVEN) {
     Random random(uint64_t(h + batch));
     const lstm::Shape shape(h, std::vector<int64_t>(size_t(batch), 6), false, random);
     lstm::Numbers<double> expected(shape, random);
     for (auto* part : {&expected.h0, &expected.c0}) std::fill(part->begin(), part->end(), 0.0);
+    if (weights == ECHOIC_WEIGHTS_INT8) make_whole(expected.weight, 4 * h), make_whole(expected.weight_in, 4 * h);
     lstm::run_plainly(shape, expected);
     lstm::Numbers<T> given(expected, shape);
     char message[256] = "";
@@ -46,7 +55,7 @@ void step_by_step(int64_t h, int64_t batch, double tolerance, int threads = 1) {
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, sizeof(T) == 8, message, sizeof message);
     const void* vectors[] = {given.bias.data()};
     const echoic_matrix matrices[] = {{given.weight.data(), 4 * h, 1, nullptr}, {given.weight_in.data(), 4 * h, 1, nullptr}};
-    echoic_session* session = echoic_session_new(plan, batch, threads, vectors, 1, matrices, 2, message, sizeof message);
+    echoic_session* session = echoic_session_new(plan, batch, threads, weights, vectors, 1, matrices, 2, message, sizeof message);
     if (!CHECK(session != nullptr)) return (void)std::fprintf(stderr, "%s\n", message);
     echoic_plan_free(plan);                                  // what it needs it has copied
     std::fill(given.weight.begin(), given.weight.end(), T(0));
@@ -87,11 +96,14 @@ void refusals() {
                         no_matrices[] = {given, {nullptr, 12, 1, nullptr}};
     auto refused = [&](int64_t batch, const void* const* v, size_t vs, const echoic_matrix* m, size_t ms) {
         message[0] = 0;
-        echoic_session* session = echoic_session_new(plan, batch, 1, v, vs, m, ms, message, sizeof message);
+        echoic_session* session = echoic_session_new(plan, batch, 1, ECHOIC_WEIGHTS_AS_GIVEN, v, vs, m, ms, message, sizeof message);
         echoic_session_free(session);
         return session == nullptr && message[0] != 0;
     };
     CHECK(!refused(1, vectors, 1, matrices, 2));
+    echoic_plan* wide = echoic_plan_new(code.data(), code.size(), nullptr, 0, 1, message, sizeof message);
+    CHECK(echoic_session_new(wide, 1, 1, ECHOIC_WEIGHTS_INT8, vectors, 1, matrices, 2, message, sizeof message) == nullptr);
+    echoic_plan_free(wide);
     CHECK(refused(0, vectors, 1, matrices, 2));
     CHECK(refused(-1, vectors, 1, matrices, 2));
     CHECK(refused(1, vectors, 0, matrices, 2));
@@ -120,6 +132,9 @@ void test_session() {
         CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
         step_by_step<float>(263, 1, 1e-5, 3);  // columns shared
         step_by_step<double>(263, 9, 1e-13, 2);  // rows shared
+        step_by_step<float>(263, 1, 1e-3, 1, ECHOIC_WEIGHTS_INT8);
+        step_by_step<float>(520, 1, 1e-3, 3, ECHOIC_WEIGHTS_INT8);
+        step_by_step<float>(67, 9, 1e-3, 2, ECHOIC_WEIGHTS_INT8);
         for (int64_t h : {1, 7, 67})
             for (int64_t batch : {1, 2, 9}) {
                 step_by_step<float>(h, batch, 1e-5);

@@ -14,8 +14,8 @@ from tests.conformance.checks import by_steps
 from tests.tolerances import TOLERANCES
 
 from echoic.cells import LSTM, Cell
-from echoic.engine.stepper import Stepper
-from echoic.errors import BackendError
+from echoic.engine.stepper import WEIGHTS, Stepper
+from echoic.errors import BackendError, OptionError
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
@@ -37,15 +37,68 @@ def test_streaming_is_the_whole_sequence(case: Case, dtype: torch.dtype) -> None
         torch.testing.assert_close(found[name].double(), value, rtol=tolerance.relative, atol=tolerance.absolute)
 
 
-@pytest.mark.parametrize(("batch", "width"), [(1, 300), (9, 140)], ids=["columns", "rows"])
-def test_several_threads_give_the_same_bits(batch: int, width: int) -> None:
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize(("batch", "width"), [(1, 600), (9, 280)], ids=["columns", "rows"])
+def test_several_threads_give_the_same_bits(batch: int, width: int, weights: str) -> None:
     torch.manual_seed(4)
     cell = LSTM(5, width)
-    one, several = Stepper(cell, batch), Stepper(cell, batch, threads=3)
+    one, several = (Stepper(cell, batch, threads, weights) for threads in (1, 3))
     for x in np.random.default_rng(5).normal(size=(20, batch, 5)).astype(np.float32):
         assert np.array_equal(one.step(x), several.step(x))
     for a, b in zip(one.state(), several.state(), strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_weights_of_eight_bits_are_near_to_those_given(case: Case) -> None:
+    given = make_problem(case, 3, 11).to(torch.float32)
+    exact, rounded = Stepper(given.cell, batch=3), Stepper(given.cell, batch=3, weights="int8")
+    for stepper in (exact, rounded):
+        for now, start in zip(stepper.state(), given.state, strict=True):
+            now[:] = start.detach().numpy()
+    tolerance = TOLERANCES[torch.int8]
+    for x in given.inputs.detach().unbind(1):
+        np.testing.assert_allclose(
+            rounded.step(x), exact.step(x), rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=False
+        )
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("width", [9, 530], ids=lambda width: f"H {width}")
+def test_weights_of_eight_bits_are_multiples_of_a_unit(width: int, batch: int) -> None:
+    """A column and 512 of its rows have one: 1/127 of the largest number among them."""
+    torch.manual_seed(7)
+    cell, twin = LSTM(5, width), LSTM(5, width)
+    with torch.no_grad():
+        for name, weight in cell.named_parameters():
+            pieces = weight.split(512, dim=1) if weight.dim() == 2 else []
+            units = [piece.abs().amax(1, keepdim=True) / 127 for piece in pieces]
+            whole = [(piece / unit).round() * unit for piece, unit in zip(pieces, units, strict=True)]
+            twin.get_parameter(name).copy_(torch.cat(whole, 1) if whole else weight)
+    rounded, due, plain = Stepper(cell, batch, weights="int8"), Stepper(twin, batch), Stepper(cell, batch)
+    tolerance = TOLERANCES[torch.float32]
+    for x in np.random.default_rng(8).normal(size=(10, batch, 5)).astype(np.float32):
+        found = rounded.step(x)
+        np.testing.assert_allclose(found, due.step(x), rtol=tolerance.relative, atol=tolerance.absolute)
+    assert not np.allclose(found, plain.step(x), rtol=0, atol=tolerance.absolute)
+
+
+def test_a_row_that_is_not_finite_stays_alone() -> None:
+    torch.manual_seed(9)
+    cell = LSTM(3, 5)
+    stepper, other = Stepper(cell, batch=2, weights="int8"), Stepper(cell, batch=2, weights="int8")
+    x = np.ones((2, 3), np.float32)
+    x[1, 1] = np.inf
+    output = stepper.step(x)
+    assert np.isnan(output[1]).all()
+    assert np.array_equal(output[0], other.step(np.ones((2, 3), np.float32))[0])
+
+
+def test_weights_are_refused_with_a_sentence() -> None:
+    with pytest.raises(OptionError, match='weights: found "int4", expected one of as given, int8'):
+        Stepper(LSTM(3, 5), weights="int4")
+    with pytest.raises(OptionError, match='weights: found "int8" for a cell in float64, expected one in float32'):
+        Stepper(LSTM(3, 5).double(), weights="int8")
 
 
 def test_rows_begin_anew() -> None:
