@@ -52,17 +52,30 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     const T* w = static_cast<const T*>(p.packed) + panel * p.k * width;
     const int64_t next_panel = p.k * width;
     for (int64_t k = 0; k < p.k; ++k) {
-        Vec<T> weights[kPanels * 2];
-#pragma GCC unroll 16
-        for (int j = 0; j < kPanels; ++j) {
-            weights[2 * j] = load(w + j * next_panel + k * width);
-            weights[2 * j + 1] = load(w + j * next_panel + k * width + lanes);
-        }
+        auto weight = [&](int j) { return load(w + j / 2 * next_panel + k * width + j % 2 * lanes); };
+        auto value = [&](int i) { return same(kAcross ? x[k * kBlock + i] : x[i * p.source_stride + k]); };
+        // What there is less of stays in registers
+        if constexpr (kRows > 1 && kRows < kPanels * 2) {
+            Vec<T> values[kRows];
 #pragma GCC unroll 8
-        for (int i = 0; i < kRows; ++i) {
-            const Vec<T> value = same(kAcross ? x[k * kBlock + i] : x[i * p.source_stride + k]);
+            for (int i = 0; i < kRows; ++i) values[i] = value(i);
 #pragma GCC unroll 16
-            for (int j = 0; j < 2 * kPanels; ++j) sums[i][j] += value * weights[j];
+            for (int j = 0; j < 2 * kPanels; ++j) {
+                Vec<T> one = weight(j);
+                keep_in_register<T>(one);
+#pragma GCC unroll 8
+                for (int i = 0; i < kRows; ++i) sums[i][j] += values[i] * one;
+            }
+        } else {
+            Vec<T> weights[kPanels * 2];
+#pragma GCC unroll 16
+            for (int j = 0; j < 2 * kPanels; ++j) weights[j] = weight(j);
+#pragma GCC unroll 8
+            for (int i = 0; i < kRows; ++i) {
+                const Vec<T> one = value(i);
+#pragma GCC unroll 16
+                for (int j = 0; j < 2 * kPanels; ++j) sums[i][j] += one * weights[j];
+            }
         }
     }
 #pragma GCC unroll 8

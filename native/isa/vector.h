@@ -75,6 +75,17 @@ template <class T>
 ALWAYS Vec<T> same(T x) {
     return x - Vec<T>{};
 }
+// Compilers else read a vector from memory again for each of its uses.
+template <class T>
+ALWAYS void keep_in_register(Vec<T>& v) {
+    if constexpr (kLanes<T> > 1) {
+#if defined(__x86_64__)
+        asm("" : "+v"(v));
+#elif defined(__aarch64__)
+        asm("" : "+w"(v));
+#endif
+    }
+}
 // A function of one number on every lane: right, and slow.
 template <class T, class F>
 ALWAYS Vec<T> each(Vec<T> x, F f) {
