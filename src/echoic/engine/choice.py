@@ -9,7 +9,7 @@ from echoic.engine.explanation import explain_native
 from echoic.engine.native import Native
 from echoic.engine.reference import Reference
 from echoic.engine.scan import Scan
-from echoic.engine.torch_fused import TorchFused
+from echoic.engine.torch_fused import TorchFused, calculates_shorter
 from echoic.errors import BackendError
 
 # Fastest first.
@@ -46,7 +46,9 @@ def choose(name: str, cell: Cell, call: Call) -> Backend:
 def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
     """The first backend that can run the call, and why each before it cannot."""
     refusals = []
-    for backend in BACKENDS:
+    # A kernel in the type that autocast asks for goes before ours, which calculates in float32
+    shorter = calculates_shorter(cell, call)
+    for backend in sorted(BACKENDS, key=lambda each: not isinstance(each, TorchFused)) if shorter else BACKENDS:
         reason = backend.refusal(cell, call)
         if reason is None:
             return backend, refusals

@@ -33,6 +33,7 @@ def explain_native(cell: Cell, dtype: torch.dtype) -> str:
         f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
         f"{weights * size:,} bytes of recurrent weights are read a step, "
         f"{kept * size:,} bytes a row and step are kept for the backward",
+        *(["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []),
         *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
     return "; ".join(lines)

@@ -13,6 +13,7 @@ from echoic.cells import Cell, observing
 from echoic.engine.call import Call
 from echoic.engine.compiled import compiled, compiled_before, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
+from echoic.engine.precision import numbers, without_autocast
 from echoic.engine.record import recording
 from echoic.engine.segments import run_in_segments
 
@@ -35,14 +36,15 @@ class Native:
             return "the native engine is not built here (pip install builds it where there is a C++ compiler)"
         if not call.inputs.is_cpu:
             return f"the native engine runs on CPUs, not on {call.inputs.device.type}"
-        if call.inputs.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+        asked = numbers(call.inputs)
+        if asked not in (torch.float32, torch.float64):
             return "the native engine calculates in float32 and float64 alone"
         if not torch.compiler.is_compiling() and (recording() is not None or observing()):
             return "the steps are being observed one by one"
         step = compiled(cell)
         if isinstance(step, str):
             return f"{type(cell).__name__} is no program: {step}"
-        if any(p.dtype != call.inputs.dtype for p in effective_tensors(cell, step.recording.parameters)):
+        if any(p.dtype != asked for p in effective_tensors(cell, step.recording.parameters)):
             return "the cell's parameters have another type than the inputs"
         return None
 
@@ -51,11 +53,20 @@ class Native:
 
     def run_together(self, cells: Sequence[Cell], calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
         """Calls that differ in cell, state and direction alone, side by side; in segments one after the other."""
+        if torch.is_autocast_enabled("cpu"):
+            calls = [_in_full(call) for call in calls]
         pieces = [_Piece(cell, call, cleared_before(call)) for cell, call in zip(cells, calls, strict=True)]
         memory = calls[0].memory if torch.is_grad_enabled() else "store"
         if memory == "checkpoint":
             return [_checkpoint(piece) for piece in pieces]
         return _run(pieces, KEEP[memory])
+
+
+def _in_full(call: Call) -> Call:
+    """A call without the shorter numbers that autocast made."""
+    asked = numbers(call.inputs)
+    state, fresh = (type(state)(*(part.to(asked) for part in state)) for state in (call.state, call.fresh))
+    return call._replace(inputs=call.inputs.to(asked), state=state, fresh=fresh)
 
 
 class _Piece(NamedTuple):
@@ -69,6 +80,7 @@ class _Piece(NamedTuple):
 KEEP = {"store": "gates", "recompute": "states"}
 
 
+@without_autocast
 def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
     if pieces[0].call.lengths is None:  # one copy, if any, for both directions and their backward
         inputs = pieces[0].call.inputs.contiguous()

@@ -18,6 +18,7 @@ from echoic.engine.compiled import compiled_by_key
 from echoic.engine.layout import Timing
 from echoic.engine.onlookers import recording_operators, transforming
 from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward, forward, kept_rows
+from echoic.engine.precision import without_autocast
 from echoic.engine.replay import replay
 
 
@@ -295,6 +296,7 @@ def _in_their_places(pulled: Pulled, found: Gradients) -> list[Tensor | None]:
     return [found.inputs if pulled.to_inputs else None, *found.states, *found.fresh, *trained]
 
 
+@without_autocast
 def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """The same with a graph of their own (``create_graph=True``), by the reference."""
     pulls, results, leaves = iter(grads), [], []

@@ -16,6 +16,7 @@ from echoic.engine.compiled import PACKED, Compiled
 from echoic.engine.deferred import memory_for_sums
 from echoic.engine.execute import Launch, address, launch, prepare
 from echoic.engine.layout import Timing
+from echoic.engine.precision import without_autocast
 
 
 class Given(NamedTuple):
@@ -105,6 +106,7 @@ def forward(passes: Sequence[Pass]) -> list[Made]:
     return [made for made, _ in prepared]
 
 
+@without_autocast
 def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
     prepared = [_prepared_backward(each) for each in passes]

@@ -43,7 +43,7 @@ class TorchFused:
             return f"torch's kernels keep all gates; memory={call.memory!r} needs another backend"
         if recording() is not None or observing():
             return "the steps are being observed one by one"
-        if isinstance(cell, LSTM) and cell.projection_size is None and _is_short_of_arithmetic(call.inputs):
+        if _has_one_kernel(cell) and _asks_for_shorter(call.inputs) and not _has_shorter():
             return f"this processor has no {torch.get_autocast_dtype('cpu')} kernel for the LSTM"
         return None
 
@@ -67,15 +67,27 @@ class TorchFused:
         return outputs, type(call.state)(hidden, *ended[1:])
 
 
-def _is_short_of_arithmetic(inputs: Tensor) -> bool:
-    """Whether autocast asks the processor for a type in which oneDNN cannot run: torch would fail in mid-call."""
-    if not (inputs.is_cpu and torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()):
-        return False
+def calculates_shorter(cell: Cell, call: Call) -> bool:
+    """Whether autocast has torch run the whole of a cell in a kernel of a shorter type than float32."""
+    return _has_one_kernel(cell) and _asks_for_shorter(call.inputs) and _has_shorter()
+
+
+def _has_one_kernel(cell: Cell) -> bool:
+    """Whether all steps are one kernel of oneDNN; other cells are loops over torch's operations."""
+    return isinstance(cell, LSTM) and cell.projection_size is None
+
+
+def _asks_for_shorter(inputs: Tensor) -> bool:
+    return inputs.is_cpu and torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()
+
+
+def _has_shorter() -> bool:
+    """Whether oneDNN can run here in the type that autocast asks for. Else torch would fail in mid-call."""
     known = {
         torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
         torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
     }
-    return not known[torch.get_autocast_dtype("cpu")]()
+    return known[torch.get_autocast_dtype("cpu")]()
 
 
 def _reorder(values: Tensor, order: Tensor) -> Tensor:
