@@ -117,7 +117,7 @@ class Cell(nn.Module):
         """[B, size] zeros of the weights' type and device."""
         like = next((p for p in self._parameters.values() if p is not None), None)  # parameters() costs microseconds
         like = next(self.parameters()) if like is None else like
-        return torch.zeros(batch_size, size, dtype=like.dtype, device=like.device)
+        return like.new_zeros(batch_size, size)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

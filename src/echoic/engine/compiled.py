@@ -16,6 +16,7 @@ from torch import Tensor
 
 from echoic.cells import Cell
 from echoic.engine.deferred import DeferredSum, plan_sums, plan_totals
+from echoic.engine.operands import Prologue
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
 from echoic.engine.trace import Recording, record
@@ -63,11 +64,12 @@ class Compiled:
         key: stands for this object in the arguments of operators.
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
         aliased: the field of the state that is the output too, or None.
+        prologue: makes the parameters of its programs.
     """
 
     def __init__(self, recording: Recording, key: str) -> None:
         self.recording, self.key = recording, key
-        self.fields = recording.fields
+        self.fields, self.prologue = recording.fields, Prologue(recording.prologue)
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
         self.input_width, self.output_width = widths["input"], widths[recording.forward["output"]]
@@ -86,7 +88,7 @@ class Compiled:
     @cached_property
     def sums(self) -> tuple[DeferredSum, ...]:
         """What is added up over all rows after a backward."""
-        return plan_sums(self.recording, self.programs)
+        return plan_sums(self.recording, self.programs, self.totals)
 
     @cached_property
     def totals(self) -> dict[str, int]:
@@ -108,7 +110,7 @@ class Compiled:
             self._kept[keep] = tuple(f"state.{f}" in needed or f"new.{f}" in needed for f in self.fields)
         return self._kept[keep]
 
-    @property
+    @cached_property
     def saved_width(self) -> int:
         """Columns of what the forward keeps for the backward, besides states; long rows begin at a cache line."""
         total = sum(self.programs.saved.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -29,8 +29,8 @@ class DeferredSum(NamedTuple):
     columns: int
 
 
-def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum, ...]:
-    """The sums made at the end; that of an array's columns goes along with another of the same array."""
+def plan_sums(recording: Recording, programs: StepPrograms, totals: Mapping[str, int]) -> tuple[DeferredSum, ...]:
+    """The sums made at the end: all but totals. That of an array's columns goes along with another of the array."""
     widths = recording.builder.widths
     fields = [f"state.{field}" for field in recording.fields]
     pairs = list(zip(recording.deferred, programs.operands, strict=True))
@@ -42,9 +42,8 @@ def plan_sums(recording: Recording, programs: StepPrograms) -> tuple[DeferredSum
             state = fields.index(right) if right in fields else -1
             sizes = widths[kind.left], widths[kind.right]
             found.append(DeferredSum(left, sizes[0], right, sizes[1], state, i, alone.pop(left, -1)))
-    made = plan_totals(recording, programs)
     for left, i in alone.items():
-        if left not in made:
+        if left not in totals:
             found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))
     return tuple(found)
 

@@ -16,6 +16,7 @@ import echoic._native as engine
 from echoic.engine.compiled import PACKED, Kernel
 from echoic.engine.deferred import Sums
 from echoic.engine.layout import Timing
+from echoic.engine.operands import Operands
 from echoic.errors import BackendError
 
 # Work for which a second thread is not worth its waking, in multiplications.
@@ -48,7 +49,8 @@ def prepare(
     arrays: dict[str, Tensor],
     states: list[tuple[int, ...]],
     gradients: list[tuple[int, ...]],
-    derived: Sequence[Tensor],
+    operands: Operands,
+    alive: tuple[Any, ...],
     sums: Sums | None = None,
 ) -> Launch:
     """Make a run ready.
@@ -59,12 +61,12 @@ def prepare(
         timing: when which rows are run.
         arrays: the packed arrays by name, [N, W] contiguous.
         states, gradients: as ``echoic_state`` and ``echoic_gradient`` of the engine have them.
-        derived: what the prologue gave.
+        operands: vectors and matrices of the plan.
+        alive: what else must stay until the run is done.
         sums: of a run from the last step to the first; None for a run forward.
     """
     rows, batch = sizes
     offsets, active, cleared = timing
-    vectors = [derived[i].contiguous() for i in kernel.vectors]
     ports = [
         (p.role, 0, arrays[p.name].data_ptr(), p.width) if p.role == PACKED else (p.role, p.index, 0, 0)
         for p in kernel.ports
@@ -78,14 +80,11 @@ def prepare(
         ports,
         states,
         gradients,
-        [vector.data_ptr() for vector in vectors],
-        [
-            (matrix.data_ptr(), matrix.stride(0), matrix.stride(1), 0)
-            for matrix in (derived[i] for i in kernel.matrices)
-        ],
+        operands.vectors,
+        operands.matrices,
         *(sums or ([], [])),
     )
-    return Launch(kernel.native, before, after, rows * kernel.work, (vectors, arrays, derived))
+    return Launch(kernel.native, before, after, rows * kernel.work, (arrays, operands.alive, alive))
 
 
 def launch(runs: Sequence[Launch]) -> None:

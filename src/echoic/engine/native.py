@@ -84,7 +84,8 @@ KEEP = {"store": "gates", "recompute": "states"}
 def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
     if pieces[0].call.lengths is None:  # one copy, if any, for both directions and their backward
         inputs = pieces[0].call.inputs.contiguous()
-        pieces = [piece._replace(call=piece.call._replace(inputs=inputs)) for piece in pieces]
+        if inputs is not pieces[0].call.inputs:
+            pieces = [piece._replace(call=piece.call._replace(inputs=inputs)) for piece in pieces]
     layouts = [Layout(piece.call, piece.cleared) for piece in pieces]
     results = operators.run([_asked(*both, keep) for both in zip(pieces, layouts, strict=True)])
     return [_result(*each) for each in zip(pieces, layouts, results, strict=True)]

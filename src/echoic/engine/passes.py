@@ -138,9 +138,9 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     saved = BUFFERS.take(inputs, rows if keep == "gates" else 0, cell.saved_width)
     kernel = cell.kernel("forward" if keep == "gates" else "inference", inputs.dtype)
     arrays = {"input": inputs, "output": outputs, "saved": saved}
-    derived = cell.recording.prologue.forward(*parameters)
-    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, kept, last), [], derived)
-    return Made(outputs, last, kept, saved), run._replace(alive=(run.alive, given))
+    operands = cell.prologue.operands(parameters, kernel.vectors, kernel.matrices)
+    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, kept, last), [], operands, (given,))
+    return Made(outputs, last, kept, saved), run
 
 
 def _held(cell: Compiled, given: Given, kept: Sequence[Tensor], last: Sequence[Tensor]) -> list[tuple[int, ...]]:
@@ -174,8 +174,8 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
         (width, 0 if part is None else part.data_ptr(), first[i].data_ptr(), address(freshened, i))
         for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
     ]
-    derived = cell.recording.prologue.forward(*parameters)
+    operands = cell.prologue.operands(parameters, kernel.vectors, kernel.matrices)
     totals, sums = memory_for_sums(cell.sums, kernel.totals, arrays, rows)
-    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, after, []), gradients, derived, sums)
-    run = run._replace(alive=(run.alive, given, pulls, after))
+    held, alive = _held(cell, given, after, []), (given, pulls, after)
+    run = prepare(kernel, (rows, batch), timing, arrays, held, gradients, operands, alive, sums)
     return Gradients(of_inputs, first, freshened, []), totals, run

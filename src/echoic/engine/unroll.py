@@ -91,8 +91,12 @@ def unroll_together(
     padding = None if lengths is None else torch.arange(steps, device=inputs.device).unsqueeze(1) >= lengths
     if reset is not None and padding is not None:
         calls = [call._replace(reset=reset & ~padding) for call in calls]
-    with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
-        results = _run([direction.cell for direction in directions], calls, options[0], padding)
+    cells = [direction.cell for direction in directions]
+    if any(cell._modules for cell in cells):
+        with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
+            results = _run(cells, calls, options[0], padding)
+    else:
+        results = _run(cells, calls, options[0], padding)
     return [(outputs.transpose(0, 1), state) for outputs, state in results]
 
 

@@ -1,0 +1,101 @@
+"""Where the operands of a run lie is what the prologue gives, known beforehand or not."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from tests.conformance.cases import CASES, Case, make_problem
+from torch import Tensor, nn
+
+from echoic.cells import LSTM, Cell
+from echoic.engine.compiled import Compiled, compiled, effective_tensors
+from echoic.engine.operands import Operands
+
+
+class Hidden(NamedTuple):
+    hidden: Tensor
+
+
+class Cut(Cell):
+    """Two matrices and two vectors that are pieces of one parameter each."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+        self.weights = nn.Parameter(torch.randn(3, size, size))
+        self.biases = nn.Parameter(torch.randn(2, size))
+
+    def initial_state(self, batch_size: int) -> Hidden:
+        return Hidden(self.zeros(batch_size, self.hidden_size))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.weights[1] + self.biases[1]
+
+    def update(self, projected: Tensor, state: Any) -> tuple[Tensor, Hidden]:
+        hidden = (projected + state.hidden @ self.weights[2].t() + self.biases[0]).tanh()
+        return hidden, Hidden(hidden)
+
+
+class Computed(Cut):
+    """A matrix that is computed from a parameter."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.weights[1].sigmoid()
+
+
+def step_of(cell: Cell) -> Compiled:
+    step = compiled(cell)
+    assert isinstance(step, Compiled)
+    return step
+
+
+def all_operands(step: Compiled, parameters: list[Tensor]) -> tuple[Operands, list[Tensor], list[Tensor]]:
+    """What is given for every derived vector and matrix, and these themselves."""
+    derived = step.recording.prologue(*parameters)
+    vectors = [i for i, part in enumerate(derived) if part.dim() == 1]
+    matrices = [i for i, part in enumerate(derived) if part.dim() == 2]
+    found = step.prologue.operands(parameters, vectors, matrices)
+    return found, [derived[i] for i in vectors], [derived[i] for i in matrices]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("cell", [LSTM(3, 5), LSTM(3, 5, projection_size=2), Cut(4)], ids=lambda cell: repr(cell))
+def test_views_lie_where_the_prologue_sees_them(cell: Cell, dtype: torch.dtype) -> None:
+    step = step_of(cell.to(dtype))
+    found, vectors, matrices = all_operands(step, effective_tensors(cell, step.recording.parameters))
+    assert found.vectors == [vector.data_ptr() for vector in vectors]
+    assert found.matrices == [(m.data_ptr(), *m.stride(), 0) for m in matrices]
+    assert len(vectors) == 2
+    assert len(matrices) >= 4  # forward and transposed
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_kept_alive_holds_what_the_prologue_gives(case: Case) -> None:
+    cell = make_problem(case, 3, 2).to(torch.float64).cell
+    step = step_of(cell)
+    with torch.no_grad():
+        parameters = effective_tensors(cell, step.recording.parameters)
+        found, vectors, matrices = all_operands(step, parameters)
+        assert len(found.vectors) == len(vectors)
+        for (address, down, right, _), matrix in zip(found.matrices, matrices, strict=True):
+            assert (down, right) == matrix.stride()
+            owners = [p for p in parameters if p.data_ptr() <= address < p.data_ptr() + p.nbytes]
+            if owners:
+                assert address == matrix.data_ptr()
+
+
+@pytest.mark.parametrize("kind", [Cut, Computed])
+def test_parameters_that_lie_otherwise(kind: type[Cut]) -> None:
+    """Transposed in memory, as some optimisers and checkpoints leave them: outputs are the same."""
+    from echoic.engine import unroll
+
+    torch.manual_seed(1)
+    cell, inputs = kind(4), torch.randn(2, 6, 4)
+    expected, _ = unroll(cell, inputs, options=("reference", "store"))
+    for _ in range(2):  # as they are, then otherwise
+        found, _ = unroll(cell, inputs, options=("native", "store"))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        cell.weights.data = cell.weights.data.transpose(1, 2).contiguous().transpose(1, 2)
+        cell.biases.data = cell.biases.data.t().contiguous().t()
+    assert not cell.weights.is_contiguous()
