@@ -83,6 +83,8 @@ class SessionOf final : public Session {
         }
         if (threads_ == 1)
             workers_[0].work();
+        else if (alone_ > 0)
+            work_alone();
         else
             work_together();
         now_ = 1 - now_;
@@ -96,6 +98,14 @@ class SessionOf final : public Session {
     const Plan& plan() const override { return plan_; }
 
    private:
+    // A thread that did not come, or lost its turn, holds up the whole step until it has run: it is asked again after some
+    // steps, and each time that it fails to come after twice as many.
+    void work_alone() {
+        --alone_;
+        Meeting meeting(1);
+        workers_[0].work(&meeting);
+    }
+
     void work_together() {
         struct Shared {
             SessionOf* session;
@@ -106,11 +116,17 @@ class SessionOf final : public Session {
             session->workers_[size_t(i)].work(session->by_columns_ ? &meeting : nullptr);
         };
         run_together(threads_, threads_, work, &shared);
+        if (!by_columns_) return;
+        const bool missed = shared.meeting.members() < threads_;
+        alone_ = missed ? patience_ : 0;
+        patience_ = missed ? std::min(2 * patience_, kMostAlone) : kFirstAlone;
     }
 
     const Plan plan_;
     Kernels<T> kernels_;
+    static constexpr int kFirstAlone = 16, kMostAlone = 4096;
     bool by_columns_ = false;  // what threads share
+    int alone_ = 0, patience_ = kFirstAlone;  // steps that the first thread makes alone, and would next time
     int threads_ = 1;
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;

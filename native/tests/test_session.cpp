@@ -131,6 +131,7 @@ void test_session() {
     for (int i = 0; i < echoic_instruction_set_count(); ++i) {
         CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
         step_by_step<float>(263, 1, 1e-5, 3);  // columns shared
+        step_by_step<float>(263, 1, 1e-5, 40);  // with more threads than can come in time
         step_by_step<double>(263, 9, 1e-13, 2);  // rows shared
         step_by_step<float>(263, 1, 1e-3, 1, ECHOIC_WEIGHTS_INT8);
         step_by_step<float>(520, 1, 1e-3, 3, ECHOIC_WEIGHTS_INT8);
