@@ -108,8 +108,8 @@ int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size
                    size_t size);
 
 /* Streaming: `batch` sequences, one step at a time, without allocation. The plan's ports given from outside are the
- * input, the output, each state before the step, each state after it. Parameters are copied; the state begins as
- * zeros. A session is used by one thread at a time; it works on up to `threads` where a step is worth it. */
+ * input, the output, each state before the step, each state after it. Parameters are copied, matrices as `weights`
+ * says; the state begins as zeros. A session is used by one thread at a time; it works on up to `threads` where a step is worth it. */
 echoic_session* echoic_session_new(const echoic_plan* plan, int64_t batch, int threads, enum echoic_weights weights,
                                    const void* const* vectors, size_t vector_count, const echoic_matrix* matrices,
                                    size_t matrix_count, char* message, size_t size);

@@ -23,13 +23,19 @@ typedef int8_t HalfByte __attribute__((vector_size(vector_bytes(4) / 2)));    //
 // What instruction sets have for this is not what compilers make of plain vectors: numbers widened, and the products of
 // pairs, both of a pair together.
 #if defined(__AVX512BW__) && ECHOIC_VECTOR_BYTES == 64
-ALWAYS VecShort widened(const int8_t* from) { return (VecShort)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)from)); }
+ALWAYS VecShort widened(const int8_t* from) {
+    return (VecShort)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)from));
+}
 ALWAYS VecInt pair_products(VecShort a, VecShort b) { return (VecInt)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 #elif defined(__AVX2__) && ECHOIC_VECTOR_BYTES == 32
-ALWAYS VecShort widened(const int8_t* from) { return (VecShort)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)from)); }
+ALWAYS VecShort widened(const int8_t* from) {
+    return (VecShort)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)from));
+}
 ALWAYS VecInt pair_products(VecShort a, VecShort b) { return (VecInt)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 #elif defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES == 16
-ALWAYS VecShort widened(const int8_t* from) { return (VecShort)_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i*)from)); }
+ALWAYS VecShort widened(const int8_t* from) {
+    return (VecShort)_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i*)from));
+}
 ALWAYS VecInt pair_products(VecShort a, VecShort b) { return (VecInt)_mm_madd_epi16((__m128i)a, (__m128i)b); }
 #else
 ALWAYS VecShort widened(const int8_t* from) {
@@ -87,7 +93,8 @@ constexpr int64_t kColumns = kPanel<float>;
 constexpr int64_t piece_bytes(int64_t rows) { return kColumns * (int64_t(sizeof(float)) + (rows + 1) / 2 * 2); }
 
 template <int kRows, int kPanels>
-void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t panel, const int8_t* span, int64_t count) {
+void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t panel, const int8_t* span,
+                int64_t count) {
     constexpr int lanes = kLanes<float>;
     VecInt sums[kRows][kPanels * 2] = {};
     const int8_t* piece = span + panel * piece_bytes(count);
@@ -135,7 +142,8 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
 }
 
 template <int kRows, int kPanels = panels_at_once(kRows)>
-int64_t int8_panels(const Product<float>& p, const Rounded& x, int64_t row, int64_t panel, const int8_t* span, int64_t count) {
+int64_t int8_panels(const Product<float>& p, const Rounded& x, int64_t row, int64_t panel, const int8_t* span,
+                    int64_t count) {
     for (; panel + kPanels <= p.last_panel; panel += kPanels) int8_block<kRows, kPanels>(p, x, row, panel, span, count);
     if constexpr (kPanels > 1) panel = int8_panels<kRows, kPanels / 2>(p, x, row, panel, span, count);
     return panel;

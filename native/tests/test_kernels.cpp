@@ -219,14 +219,42 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     CHECK(alike(target, due));
 }
 
-// What a matrix and a source become in whole numbers, and their product, a span of rows after the other.
-void product_int8(const Kernels<float>& kernels, Random& random, int64_t m, int64_t k, int64_t n, bool transposed, bool adds) {
+// The largest size among some numbers, 0 for what counts as zeros, NaN if one is not finite.
+double largest(const float* from, int64_t stride, int64_t count) {
+    double most = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        if (!std::isfinite(from[i * stride])) return kNaN;
+        most = std::max(most, std::abs(double(from[i * stride])));
+    }
+    return most < 1e-30 ? 0 : most;
+}
+
+// What comes of a row by a column whose numbers become multiples of a unit, and how far off it may be: by half of the
+// row's own units, and by a unit of the column where a number lies between two of them.
+struct Due {
+    double sum, slack;
+
+    void add(const float* row, const float* column, int64_t stride, int64_t count) {
+        const double most = largest(row, 1, count), unit = largest(column, stride, count) / 127;
+        if (std::isnan(most) || std::isnan(unit)) sum = kNaN;
+        for (int64_t i = 0; i < count && most > 0 && unit > 0; ++i) {
+            const double units = column[i * stride] / unit, whole = std::nearbyint(units);
+            const bool between = std::abs(std::abs(units - whole) - 0.5) < 1e-4;
+            sum += row[i] * whole * unit;
+            slack += most / 32767 * 0.51 * std::abs(whole * unit) + std::abs(row[i]) * unit * (between ? 1 : 1e-4);
+        }
+    }
+};
+
+void product_int8(const Kernels<float>& kernels, Random& random, int64_t m, int64_t k, int64_t n, bool transposed,
+                  bool adds) {
     constexpr int64_t span = 512;
     std::vector<float> x = random.numbers<float>(m * k), w = random.numbers<float>(k * n);
     const std::vector<float> added = random.numbers<float>(m * n), bias = random.numbers<float>(n);
+    const bool biased = adds == transposed;
     const int64_t down = transposed ? 1 : n, right = transposed ? k : 1;
-    for (int64_t i = 0; i < k; ++i) w[size_t(i * down)] = 0;                   // a column of zeros
-    for (int64_t i = 0; i < k && m > 1; ++i) x[size_t(k + i)] *= 1e-33f;       // a row that counts as zeros
+    for (int64_t i = 0; i < k; ++i) w[size_t(i * down)] = 0;              // a column of zeros
+    for (int64_t i = 0; i < k && m > 1; ++i) x[size_t(k + i)] *= 1e-33f;  // a row that counts as zeros
     if (m > 2) x[size_t(3 * k - 1)] = float(k % 2 ? kNaN : kInfinity);
     if (n > 2) w[size_t((k - 1) * down + 2 * right)] = float(k % 2 ? -kInfinity : kNaN);
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel, half = panels / 2;
@@ -235,33 +263,15 @@ void product_int8(const Kernels<float>& kernels, Random& random, int64_t m, int6
     kernels.pack_int8(w.data(), down, right, k, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul_int8({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
-                             adds == transposed ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0});
-    // The largest size among some numbers, or NaN
-    auto largest = [](const float* from, int64_t stride, int64_t count) {
-        double most = 0;
-        for (int64_t i = 0; i < count; ++i) most = std::isfinite(from[i * stride]) ? std::max(most, std::abs(double(from[i * stride]))) : kNaN;
-        for (int64_t i = 0; i < count; ++i) most = std::isfinite(from[i * stride]) ? most : kNaN;
-        return most < 1e-30 ? 0 : most;
-    };
+                             biased ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0});
     for (int64_t r = 0; r < m; ++r) {
         for (int64_t c = 0; c < n; ++c) {
-            double due = (adds ? added[size_t(r * n + c)] : 0) + (adds == transposed ? bias[size_t(c)] : 0), slack = 1e-6 * (1 + std::abs(due));
-            for (int64_t low = 0; low < k; low += span) {
-                const int64_t count = std::min(span, k - low);
-                const float *row = &x[size_t(r * k + low)], *column = &w[size_t(low * down + c * right)];
-                const double unit = largest(column, right == 1 ? down : 1, count) / 127, most = largest(row, 1, count);
-                for (int64_t i = 0; i < count && unit > 0; ++i) {
-                    const double rounded = std::nearbyint(column[i * down] / unit) * unit;
-                    // a number of the source may be rounded by half its unit, a weight between two may go either way
-                    const double tie = std::abs(std::abs(column[i * down] / unit - rounded / unit) - 0.5) < 1e-4 ? unit : 0;
-                    due += most > 0 ? row[i] * rounded : most;
-                    slack += most / 32767 * (0.51 * std::abs(rounded)) + std::abs(row[i]) * tie + 1e-6 * std::abs(row[i] * rounded);
-                }
-                if (!(unit >= 0) || !(most >= 0)) due = kNaN;
-            }
+            const double start = (adds ? added[size_t(r * n + c)] : 0) + (biased ? bias[size_t(c)] : 0);
+            Due due{start, 1e-5};
+            for (int64_t low = 0; low < k; low += span)
+                due.add(&x[size_t(r * k + low)], &w[size_t(low * down + c * right)], down, std::min(span, k - low));
             const double found = target[size_t(r * (n + 1) + c)];
-            if (!CHECK(std::isnan(due) ? std::isnan(found) : std::abs(found - due) <= slack))
-                std::fprintf(stderr, "  row %d column %d of %d x %d x %d: %g, due %g\n", int(r), int(c), int(m), int(k), int(n), found, due);
+            CHECK(std::isnan(due.sum) ? std::isnan(found) : std::abs(found - due.sum) <= due.slack);
         }
         CHECK(target[size_t(r * (n + 1) + n)] == 123);
     }
