@@ -10,6 +10,7 @@ from tests.conformance.cases import CASES, Case, make_problem
 from torch import Tensor, nn
 
 from echoic.cells import LSTM, Cell
+from echoic.engine import unroll
 from echoic.engine.compiled import Compiled, compiled, effective_tensors
 from echoic.engine.operands import Operands
 
@@ -42,6 +43,20 @@ class Computed(Cut):
 
     def project(self, inputs: Tensor) -> Tensor:
         return inputs @ self.weights[1].sigmoid()
+
+
+class Bare(Cell):
+    """No parameters at all: a running mean."""
+
+    def initial_state(self, batch_size: int) -> Hidden:
+        return Hidden(torch.zeros(batch_size, self.hidden_size))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs * 0.1
+
+    def update(self, projected: Tensor, state: Any) -> tuple[Tensor, Hidden]:
+        hidden = projected + state.hidden * 0.9
+        return hidden, Hidden(hidden)
 
 
 def step_of(cell: Cell) -> Compiled:
@@ -85,11 +100,19 @@ def test_what_is_kept_alive_holds_what_the_prologue_gives(case: Case) -> None:
                 assert address == matrix.data_ptr()
 
 
+def test_a_cell_without_parameters() -> None:
+    cell, inputs = Bare(4, 4), torch.randn(2, 6, 4, requires_grad=True)
+    results = []
+    for backend in ("native", "reference"):
+        outputs, _ = unroll(cell, inputs, options=(backend, "store"))
+        results.append((outputs, *torch.autograd.grad(outputs.square().sum(), inputs)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", [Cut, Computed])
 def test_parameters_that_lie_otherwise(kind: type[Cut]) -> None:
     """Transposed in memory, as some optimisers and checkpoints leave them: outputs are the same."""
-    from echoic.engine import unroll
-
     torch.manual_seed(1)
     cell, inputs = kind(4), torch.randn(2, 6, 4)
     expected, _ = unroll(cell, inputs, options=("reference", "store"))

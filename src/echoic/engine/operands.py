@@ -51,7 +51,7 @@ class Prologue:
             grids = [derived[i] for i in matrices]
             described = [(grid.data_ptr(), grid.stride(0), grid.stride(1), 0) for grid in grids]
             return Operands([row.data_ptr() for row in rows], described, (rows, grids))
-        size = parameters[0].itemsize
+        size = parameters[0].itemsize if parameters else 0
         at = [parameter.data_ptr() for parameter in parameters]
         found = []
         for i in matrices:
