@@ -22,6 +22,7 @@ class Execution {
     explicit Execution(int parts) : parts_(parts) {}
     virtual ~Execution() = default;
     int parts() const { return parts_; }
+    int working_parts() const { return working_; }
     virtual size_t bytes_to_pack() const = 0;
     virtual void pack(int part) = 0;
     virtual void work(int part) = 0;
@@ -29,6 +30,7 @@ class Execution {
 
    protected:
     const int parts_;
+    int working_ = 1;  // of the round of work: there may be fewer rows, or nobody to share them
 };
 
 // Whether threads share the columns of every row rather than the rows. They meet after every stage, which only large
@@ -69,6 +71,7 @@ class ExecutionOf final : public Execution {
         meeting_.emplace(alone ? 1 : run.threads);
         // Totals do not change with what else the machine does: one thread has all columns where others would have rows
         by_columns_ = shared && (!alone || !plan.totals.empty());
+        working_ = by_columns_ ? (alone ? 1 : parts_) : int(std::min(int64_t(parts_), run.batch));
         if (by_columns_) carried_ = memory.carried.at_least(Worker<T>::carried_bytes(plan, run, Ranks{}));
     }
     ~ExecutionOf() override {
@@ -93,11 +96,10 @@ class ExecutionOf final : public Execution {
 
     void work(int part) override {
         static thread_local Arena arena;
-        const int parts = int(std::min(int64_t(parts_), run_.batch));
         if (by_columns_)
             work(Worker<T>(plan_, run_, kernels_, packed_.data(), &*meeting_, carried_, arena));
-        else if (part < parts)
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, parts}, arena));
+        else
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, working_}, arena));
     }
 
     void sum(int part) override {
@@ -142,10 +144,12 @@ std::unique_ptr<Execution> begin(const Plan& plan, const echoic_run& run, size_t
 class Round {
    public:
     using What = void (Execution::*)(int part);
+    using Parts = int (Execution::*)() const;
 
-    Round(const std::vector<std::unique_ptr<Execution>>& executions, What what) : what_(what) {
+    Round(const std::vector<std::unique_ptr<Execution>>& executions, What what, Parts parts = &Execution::parts)
+        : what_(what) {
         for (const auto& execution : executions)
-            for (int part = 0; part < execution->parts(); ++part) tasks_.push_back({execution.get(), part});
+            for (int part = 0; part < (*execution.*parts)(); ++part) tasks_.push_back({execution.get(), part});
     }
     void run(int threads) {
         auto task = [](void* round, int i) {
@@ -189,23 +193,28 @@ void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, voi
 }
 
 void execute(const std::vector<Run>& runs, int threads) {
-    constexpr size_t kWorthSharing = 1 << 18;
+    // What other threads are worth waking for: bytes to pack, products to sum up
+    constexpr size_t kWorthPacking = 1 << 18;
+    constexpr double kWorthSumming = 1 << 22;
     for (const auto& [plan, run] : runs) check(*plan, *run);
     if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("run: expected 1 to 1024 threads");
     std::vector<std::unique_ptr<Execution>> executions;
     size_t bytes = 0;
     bool sums = false;
+    double products = 0;
     for (const auto& [plan, run] : runs) {
         if (run->steps == 0 || run->batch == 0) continue;
         executions.push_back(plan->type == ECHOIC_FLOAT32 ? begin<float>(*plan, *run, executions.size())
                                                           : begin<double>(*plan, *run, executions.size()));
         bytes += executions.back()->bytes_to_pack();
         sums = sums || run->sum_count + run->total_count > 0;
+        for (size_t i = 0; i < run->sum_count; ++i)
+            products += double(run->rows) * double(run->sums[i].left_width) * double(run->sums[i].right_width);
     }
     if (executions.empty()) return;
-    if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthSharing ? threads : 1);
-    Round(executions, &Execution::work).run(threads);
-    if (sums) Round(executions, &Execution::sum).run(threads);
+    if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthPacking ? threads : 1);
+    Round(executions, &Execution::work, &Execution::working_parts).run(threads);
+    if (sums) Round(executions, &Execution::sum).run(products > kWorthSumming ? threads : 1);
 }
 
 }  // namespace echoic
