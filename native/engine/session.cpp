@@ -118,15 +118,15 @@ class SessionOf final : public Session {
         run_together(threads_, threads_, work, &shared);
         if (!by_columns_) return;
         const bool missed = shared.meeting.members() < threads_;
-        alone_ = missed ? patience_ : 0;
-        patience_ = missed ? std::min(2 * patience_, kMostAlone) : kFirstAlone;
+        alone_ = missed ? next_alone_ : 0;
+        next_alone_ = missed ? std::min(2 * next_alone_, kMostAlone) : kFirstAlone;
     }
 
     const Plan plan_;
     Kernels<T> kernels_;
     static constexpr int kFirstAlone = 16, kMostAlone = 4096;
     bool by_columns_ = false;  // what threads share
-    int alone_ = 0, patience_ = kFirstAlone;  // steps that the first thread makes alone, and would next time
+    int alone_ = 0, next_alone_ = kFirstAlone;  // steps that the first thread makes alone, and would next time
     int threads_ = 1;
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;

@@ -3,9 +3,7 @@
 // sums are exact and rounding is that of the weights, but for 2^-16 of the largest number of a span. A span with a
 // number that is not finite gives NaN.
 #pragma once
-#include <algorithm>
-#include <cmath>
-#include <limits>
+#include <cstring>
 #if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
 #include <immintrin.h>
 #endif
@@ -52,13 +50,15 @@ ALWAYS VecInt pair_products(VecShort a, VecShort b) {
 
 // What one of the whole numbers up to `most` stands for where the largest size has such bits; NaN if it is not finite.
 inline float unit(uint32_t size_bits, float most) {
+    constexpr uint32_t infinity = 0x7f800000;
     constexpr float least = 1e-30f;  // a span of smaller numbers counts as zeros
     float size;
     std::memcpy(&size, &size_bits, sizeof size);
-    return !(size <= std::numeric_limits<float>::max()) ? std::numeric_limits<float>::quiet_NaN()
-           : size < least                               ? 0
-                                                        : size / most;
+    return size_bits >= infinity ? __builtin_nanf("") : size < least ? 0 : size / most;
 }
+
+// Not the standard library's: a template of its compiled here could be linked where another instruction set is expected.
+ALWAYS int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // A block of rows as whole numbers.
 struct Rounded {
@@ -74,16 +74,16 @@ struct Rounded {
             sizes = size > sizes ? size : sizes;
         }
         int32_t most = 0;
-        for (int i = 0; i < lanes; ++i) most = std::max(most, sizes[i]);
+        for (int i = 0; i < lanes; ++i) most = sizes[i] > most ? sizes[i] : most;
         units[row] = unit(uint32_t(most), 32767);
         int16_t* to = numbers[row];
-        std::fill_n(to + count / 2 * 2, count % 2 * 2, int16_t(0));  // an odd number has no partner
-        if (!(units[row] > 0)) return void(std::fill_n(to, count, int16_t(0)));
+        if (count % 2) to[count] = 0;  // an odd number has no partner
+        if (!(units[row] > 0)) return void(std::memset(to, 0, size_t(count) * sizeof(int16_t)));
         const Vec<float> inverse = same(1 / units[row]), magic = same(12582912.0f);  // 1.5 * 2^23: rounds to whole numbers
         for (int64_t i = 0; i < count; i += lanes) {
             const VecInt whole = (VecInt)(some(i) * inverse + magic) - (VecInt)magic;
             const HalfShort narrow = __builtin_convertvector(whole, HalfShort);
-            std::memcpy(to + i, &narrow, std::min(int64_t(lanes), count - i) * sizeof(int16_t));
+            std::memcpy(to + i, &narrow, size_t(lesser(lanes, count - i)) * sizeof(int16_t));
         }
     }
 };
@@ -157,10 +157,10 @@ void matmul_int8(const Product<float>& whole) {
     Rounded x;
     for (int64_t row = 0; row < whole.m; row += kBlock) {
         Product<float> p = whole;
-        const int rows = int(std::min(int64_t(kBlock), whole.m - row));
+        const int rows = int(lesser(kBlock, whole.m - row));
         const int8_t* span = static_cast<const int8_t*>(whole.packed);
         for (int64_t k = 0; k < p.k; k += kSpan) {
-            const int64_t count = std::min(kSpan, p.k - k);
+            const int64_t count = lesser(kSpan, p.k - k);
             for (int i = 0; i < rows; ++i) x.take(i, p.source + (row + i) * p.source_stride + k, count);
             run[rows](p, x, row, p.first_panel, span, count);
             span += panels * piece_bytes(count);
@@ -177,22 +177,23 @@ size_t int8_bytes(int64_t k, int64_t n) {
 void pack_int8(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, void* packed) {
     int8_t* to = static_cast<int8_t*>(packed);
     for (int64_t low = 0; low < k; low += kSpan) {
-        const int64_t count = std::min(kSpan, k - low);
+        const int64_t count = lesser(kSpan, k - low);
         for (int64_t first = 0; first < n; first += kColumns, to += piece_bytes(count)) {
             std::memset(to, 0, size_t(piece_bytes(count)));
-            for (int64_t c = 0; c < std::min(kColumns, n - first); ++c) {
+            for (int64_t c = 0; c < lesser(kColumns, n - first); ++c) {
                 const float* column = source + low * row_stride + (first + c) * column_stride;
                 uint32_t most = 0;
                 for (int64_t i = 0; i < count; ++i) {
                     uint32_t bits;
                     std::memcpy(&bits, column + i * row_stride, sizeof bits);
-                    most = std::max(most, bits & 0x7fffffff);
+                    bits &= 0x7fffffff;
+                    most = bits > most ? bits : most;
                 }
                 const float size = unit(most, 127);
                 std::memcpy(to + c * int64_t(sizeof size), &size, sizeof size);
                 int8_t* pairs = to + kColumns * sizeof(float) + 2 * c;
                 for (int64_t i = 0; i < count && size > 0; ++i)
-                    pairs[i / 2 * 2 * kColumns + i % 2] = int8_t(std::lrint(column[i * row_stride] / size));
+                    pairs[i / 2 * 2 * kColumns + i % 2] = int8_t(__builtin_lrintf(column[i * row_stride] / size));
             }
         }
     }

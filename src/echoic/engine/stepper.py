@@ -39,6 +39,8 @@ class Stepper:
     """
 
     def __init__(self, cell: Cell, batch: int = 1, threads: int = 1, weights: str = "as given") -> None:
+        if weights not in WEIGHTS:
+            raise OptionError(f'weights: found "{weights}", expected one of {", ".join(WEIGHTS)}.')
         if not BUILT:
             raise BackendError("stepping needs the native engine, which is not built here; pip install builds it.")
         import echoic._native as engine
@@ -52,8 +54,6 @@ class Stepper:
         program = recording.builder.program(recording.results)
         start = cell.initial_state(batch)
         self._dtype = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}[start[0].dtype]
-        if weights not in WEIGHTS:
-            raise OptionError(f'weights: found "{weights}", expected one of {", ".join(WEIGHTS)}.')
         if weights == "int8" and self._dtype != np.float32:
             raise OptionError(f'weights: found "int8" for a cell in {self._dtype}, expected one in float32.')
         self._input, self._output = (batch, cell.input_size), (batch, cell.output_size)

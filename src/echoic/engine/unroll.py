@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -92,10 +93,9 @@ def unroll_together(
     if reset is not None and padding is not None:
         calls = [call._replace(reset=reset & ~padding) for call in calls]
     cells = [direction.cell for direction in directions]
-    if any(cell._modules for cell in cells):
-        with parametrize.cached():  # a random parametrisation (weight drop) is drawn once a sequence
-            results = _run(cells, calls, options[0], padding)
-    else:
+    may_be_parametrized = any(cell._modules for cell in cells)  # that is what parametrisations are kept in
+    # A random one (weight drop) is drawn once a sequence
+    with parametrize.cached() if may_be_parametrized else nullcontext():
         results = _run(cells, calls, options[0], padding)
     return [(outputs.transpose(0, 1), state) for outputs, state in results]
 
