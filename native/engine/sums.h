@@ -37,10 +37,10 @@ class Sums {
     }
 
    private:
-    static constexpr int64_t kDepth = 256;         // rows taken together
-    static constexpr int64_t kNumbers = 64 << 10;  // of the packed right arrays, at most: a part of the second cache
-    static constexpr int64_t kSoon = 8;            // rows between one that is copied and one that is fetched
-    static constexpr int64_t kTogether = 8;        // blocks of columns that are copied from the left array at once
+    static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
+    static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
+    static constexpr int64_t kSoon = 8;             // rows between one that is copied and one that is fetched
+    static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
 
     struct Place {
         int64_t step, rank;
@@ -89,7 +89,8 @@ class Sums {
         for (int64_t column = first_; column < last_; column += kTogether * kBlock) {
             const int64_t end = std::min(last_, column + kTogether * kBlock);
             copy_columns(column, end);
-            for (int64_t block = column; block < end; block += kBlock) add_block(block, std::min(end, block + kBlock), column);
+            add_columns(column, end);
+            add_products(column, end);
         }
         lefts_.clear();
         places_.clear();
@@ -124,34 +125,55 @@ class Sums {
         }
     }
 
-    void add_block(int64_t begin, int64_t end, int64_t first_copied) {
+    // A panel of a right array after the other, by all the blocks that were copied.
+    void add_products(int64_t begin, int64_t end) const {
         const int64_t depth = int64_t(lefts_.size());
-        const T *block = blocks_ + (begin - first_copied) * depth, *packed = packed_;
+        const T* packed = packed_;
         for (size_t s = 0; s < count_; ++s) {
             const echoic_sum& sum = sums_[s];
-            if (sum.columns != nullptr) add_columns(block, static_cast<T*>(sum.columns), begin, end);
             if (sum.outer == nullptr) continue;
             Product<T> product{};
-            product.source = block;
             product.packed = packed;
-            product.target = static_cast<T*>(sum.outer) + begin * sum.right_width;
-            product.target_stride = sum.right_width;
-            product.added = anew_ ? nullptr : product.target;
-            product.added_stride = sum.right_width;
-            product.m = end - begin;
+            product.target_stride = product.added_stride = sum.right_width;
             product.k = depth;
             product.n = sum.right_width;
-            product.last_panel = panels(kernels_, sum.right_width);
-            kernels_.matmul_transposed(product);
+            for (int64_t panel = 0; panel < panels(kernels_, sum.right_width); ++panel) {
+                product.first_panel = panel, product.last_panel = panel + 1;
+                for (int64_t block = begin; block < end; block += kBlock) {
+                    product.source = blocks_ + (block - begin) * depth;
+                    product.target = static_cast<T*>(sum.outer) + block * sum.right_width;
+                    product.added = anew_ ? nullptr : product.target;
+                    product.m = std::min(int64_t(kBlock), end - block);
+                    kernels_.matmul_transposed(product);
+                }
+            }
             packed += packed_width(sum) * depth;
         }
     }
 
-    void add_columns(const T* block, T* columns, int64_t begin, int64_t end) const {
+    // All that want the sums of the left columns get the same.
+    void add_columns(int64_t begin, int64_t end) const {
+        const T* found = nullptr;
+        for (size_t s = 0; s < count_; ++s) {
+            T* columns = static_cast<T*>(sums_[s].columns);
+            if (columns == nullptr) continue;
+            if (found != nullptr) {
+                std::copy(found + begin, found + end, columns + begin);
+                continue;
+            }
+            for (int64_t block = begin; block < end; block += kBlock) add_columns(columns, block, begin, end);
+            found = columns;
+        }
+    }
+
+    void add_columns(T* columns, int64_t block, int64_t begin, int64_t end) const {
+        const int64_t depth = int64_t(lefts_.size());
+        const T* from = blocks_ + (block - begin) * depth;
         T sums[kBlock] = {};
-        for (size_t k = 0; k < lefts_.size(); ++k)
-            for (int64_t i = 0; i < kBlock; ++i) sums[i] += block[int64_t(k) * kBlock + i];
-        for (int64_t i = 0; begin + i < end; ++i) columns[begin + i] = anew_ ? sums[i] : columns[begin + i] + sums[i];
+        for (int64_t k = 0; k < depth; ++k)
+            for (int64_t i = 0; i < kBlock; ++i) sums[i] += from[k * kBlock + i];
+        for (int64_t i = 0; block + i < end && i < kBlock; ++i)
+            columns[block + i] = anew_ ? sums[i] : columns[block + i] + sums[i];
     }
 
     const echoic_run& run_;

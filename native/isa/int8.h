@@ -129,6 +129,7 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
             }
         }
     }
+    Vec<float> found[kRows][kPanels * 2];
 #pragma GCC unroll 16
     for (int j = 0; j < kPanels * 2; ++j) {
         const int8_t* units = piece + j / 2 * piece_bytes(count) + j % 2 * lanes * int64_t(sizeof(float));
@@ -136,9 +137,9 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
         std::memcpy(&of_columns, units, sizeof of_columns);
 #pragma GCC unroll 8
         for (int i = 0; i < kRows; ++i)
-            put(p, row + i, panel * kColumns + j * lanes,
-                __builtin_convertvector(sums[i][j], Vec<float>) * (of_columns * x.units[i]));
+            found[i][j] = __builtin_convertvector(sums[i][j], Vec<float>) * (of_columns * x.units[i]);
     }
+    Place<float>(p, row, panel * kColumns).put(found);
 }
 
 template <int kRows, int kPanels = panels_at_once(kRows)>

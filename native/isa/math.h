@@ -73,15 +73,13 @@ ALWAYS VecFloat tanh_of(VecFloat x) {
     return with_sign(grown / (grown + 2.0f), x);
 }
 
-// z = e^-|x|; z / (1 + z) or 1 / (1 + z). Held 2^64 times as large, z is a normal number as long as the result is one.
+// 1 / (1 + z), z = e^-x. Held 2^-32 times as large z overflows for no result that is a number above zero.
 ALWAYS VecFloat sigmoid_of(VecFloat x) {
-    VecFloat bounded = from_bits(bits_of(x) | int32_t(0x80000000));
+    VecFloat bounded = x > 60.0f ? same(60.0f) : x;
     bounded = bounded < -104.0f ? same(-104.0f) : bounded;
     VecFloat shifted;
-    const VecFloat part = reduced_expm1(bounded, shifted), scale = power_of_two(shifted, 64);
-    const VecFloat large = scale * part + scale;
-    const VecFloat top = x < 0.0f ? large : same(0x1p64f);
-    return top / (large * 0x1p-64f + 1.0f) * 0x1p-64f;
+    const VecFloat part = reduced_expm1(-bounded, shifted), scale = power_of_two(shifted, -32);
+    return 0x1p-32f / (scale * part + (scale + 0x1p-32f));
 }
 
 // Natural logarithm (Cephes' polynomial).

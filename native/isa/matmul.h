@@ -25,22 +25,62 @@ constexpr int panels_at_once(int rows) {
     return panels;
 }
 
-// A vector of a product in its place, with what is added to it.
+// Where a block of a product goes, and what is added to it: read before anything is stored, for all that a compiler knows
+// a store may change the product itself.
 template <class T>
-ALWAYS void put(const Product<T>& p, int64_t row, int64_t column, Vec<T> sum) {
-    T* to = p.target + row * p.target_stride + column;
-    const T* added = p.added ? p.added + row * p.added_stride + column : nullptr;
-    const int64_t rest = p.n - column;
-    if (rest >= kLanes<T>) {
-        if (added) sum += load(added);
-        if (p.bias) sum += load(p.bias + column);
-        store<T>(to, sum);
-    } else if (rest > 0) {
-        if (added) sum += load_some(added, rest);
-        if (p.bias) sum += load_some(p.bias + column, rest);
-        store_some<T>(to, sum, rest);
+struct Place {
+    T* target;
+    int64_t target_stride;
+    const T* added;
+    int64_t added_stride;
+    const T* bias;
+    int64_t columns;  // from here on
+
+    Place(const Product<T>& p, int64_t row, int64_t column)
+        : target(p.target + row * p.target_stride + column), target_stride(p.target_stride),
+          added(p.added ? p.added + row * p.added_stride + column : nullptr), added_stride(p.added_stride),
+          bias(p.bias ? p.bias + column : nullptr), columns(p.n - column) {}
+
+    template <int kRows, int kVectors>
+    ALWAYS void put(Vec<T> (&sums)[kRows][kVectors]) const {
+        constexpr int lanes = kLanes<T>;
+        if (columns < kVectors * lanes) {
+            T some[kRows * kVectors * lanes];
+#pragma GCC unroll 8
+            for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+                for (int j = 0; j < kVectors; ++j) store<T>(some + (i * kVectors + j) * lanes, sums[i][j]);
+            return put_some(some, kRows, kVectors * lanes);
+        }
+        if (added)
+#pragma GCC unroll 8
+            for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+                for (int j = 0; j < kVectors; ++j) sums[i][j] += load(added + i * added_stride + j * lanes);
+        if (bias)
+#pragma GCC unroll 16
+            for (int j = 0; j < kVectors; ++j) {
+                const Vec<T> one = load(bias + j * lanes);
+#pragma GCC unroll 8
+                for (int i = 0; i < kRows; ++i) sums[i][j] += one;
+            }
+#pragma GCC unroll 8
+        for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+            for (int j = 0; j < kVectors; ++j) store<T>(target + i * target_stride + j * lanes, sums[i][j]);
     }
-}
+
+    // The columns of a matrix that ends within a block.
+    __attribute__((noinline)) void put_some(const T* sums, int64_t rows, int64_t wide) const {
+        for (int64_t i = 0; i < rows; ++i)
+            for (int64_t c = 0; c < columns; ++c) {
+                T sum = sums[i * wide + c];
+                if (added) sum += added[i * added_stride + c];
+                if (bias) sum += bias[c];
+                target[i * target_stride + c] = sum;
+            }
+    }
+};
 
 // kAcross: the source is transposed, kBlock numbers for every k.
 template <class T, int kRows, int kPanels, bool kAcross>
@@ -78,10 +118,7 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
             }
         }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 16
-        for (int j = 0; j < 2 * kPanels; ++j) put(p, row + i, panel * width + j * lanes, sums[i][j]);
+    Place<T>(p, row, panel * width).put(sums);
 }
 
 template <class T, int kRows, int kPanels, bool kAcross>
