@@ -134,6 +134,17 @@ void rows_by_panels(const Product<T>& p, int64_t row) {
     panels<T, kRows, panels_at_once(kRows), kAcross>(p, row, p.first_panel);
 }
 
+// Blocks of rows that all panels are multiplied with, one after the other: as many as stay in a part of the second
+// cache with what becomes of them. Of a matrix that does not stay there every panel is read once alone.
+template <class T>
+int64_t blocks_at_once(const Product<T>& p, int64_t blocks) {
+    constexpr int64_t near = (128 << 10) / sizeof(T), most = (1 << 20) / sizeof(T);
+    const int64_t columns = (p.last_panel - p.first_panel) * kPanel<T>;
+    if (p.k * columns > most) return blocks;
+    const int64_t fitting = near / ((p.k + columns) * kBlock);
+    return fitting > 0 ? fitting : 1;
+}
+
 template <class T>
 void matmul(const Product<T>& whole) {
     using Run = void (*)(const Product<T>&, int64_t);
@@ -142,14 +153,16 @@ void matmul(const Product<T>& whole) {
     const int64_t blocks = (whole.m + kBlock - 1) / kBlock;
     Product<T> p = whole;
     const int64_t group = blocks > 1 ? panels_at_once(kBlock) : whole.last_panel - whole.first_panel;
-    for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
-        p.first_panel = panel;
-        p.last_panel = panel + group < whole.last_panel ? panel + group : whole.last_panel;
-        for (int64_t b = 0; b < blocks; ++b) {
-            const int64_t begin = whole.m * b / blocks, end = whole.m * (b + 1) / blocks;
-            run[end - begin](p, begin);
+    const int64_t near = blocks_at_once(whole, blocks);
+    for (int64_t low = 0; low < blocks; low += near)
+        for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
+            p.first_panel = panel;
+            p.last_panel = panel + group < whole.last_panel ? panel + group : whole.last_panel;
+            for (int64_t b = low; b < low + near && b < blocks; ++b) {
+                const int64_t begin = whole.m * b / blocks, end = whole.m * (b + 1) / blocks;
+                run[end - begin](p, begin);
+            }
         }
-    }
 }
 
 template <class T>

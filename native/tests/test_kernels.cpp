@@ -7,6 +7,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <tuple>
 
 #include "../engine/dispatch.h"
 #include "check.h"
@@ -288,6 +289,9 @@ void every_kernel() {
         for (int64_t m = 1; m <= 14; ++m)
             for (auto [k, n] : {std::pair(1, 1), {3, 7}, {7, 63}, {40, 3}, {16, 129}, {5, 48}, {2, 130}, {4, 257}})
                 for (int how = 0; how < 8; ++how) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
+        // More rows than are taken at once, and a matrix too large to be read again for others
+        for (auto [m, k, n] : {std::tuple(100, 300, 300), {31, 1000, 600}})
+            for (int how : {1, 6}) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
         if constexpr (sizeof(T) == sizeof(float))
             for (int64_t m : {1, 2, 3, 5, 6, 8, 13})
                 for (auto [k, n] : {std::pair(1, 1), {3, 7}, {40, 3}, {16, 129}, {512, 48}, {513, 17}, {1100, 67}})
