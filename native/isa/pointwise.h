@@ -66,24 +66,27 @@ template <class T, class F, int kArity>
 void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                const T* c, int64_t c_stride, int64_t rows, int64_t columns) {
     constexpr int lanes = kLanes<T>;
+    const int64_t rest = columns % lanes, whole = columns - rest;
     for (int64_t row = 0; row < rows; ++row) {
         T* to = target + row * target_stride;
         const T *x = a + row * a_stride, *y = nullptr, *z = nullptr;
         if constexpr (kArity > 1) y = b + row * b_stride;
         if constexpr (kArity > 2) z = c + row * c_stride;
-        int64_t i = 0;
-        for (; i + lanes <= columns; i += lanes) {
+        for (int64_t i = 0; i < whole; i += lanes) {
             Vec<T> vy = {}, vz = {};
             if constexpr (kArity > 1) vy = load(y + i);
             if constexpr (kArity > 2) vz = load(z + i);
             store<T>(to + i, F::template apply<T>(load(x + i), vy, vz));
         }
-        if (const int64_t rest = columns - i) {
-            Vec<T> vy = {}, vz = {};
-            if constexpr (kArity > 1) vy = load_some(y + i, rest);
-            if constexpr (kArity > 2) vz = load_some(z + i, rest);
-            store_some<T>(to + i, F::template apply<T>(load_some(x + i, rest), vy, vz), rest);
-        }
+    }
+    if (rest == 0) return;
+    // In a loop of their own: their calls of memcpy would have the constants of the other loop read for every row
+    for (int64_t row = 0; row < rows; ++row) {
+        Vec<T> vy = {}, vz = {};
+        if constexpr (kArity > 1) vy = load_some(b + row * b_stride + whole, rest);
+        if constexpr (kArity > 2) vz = load_some(c + row * c_stride + whole, rest);
+        const Vec<T> vx = load_some(a + row * a_stride + whole, rest);
+        store_some<T>(target + row * target_stride + whole, F::template apply<T>(vx, vy, vz), rest);
     }
 }
 
