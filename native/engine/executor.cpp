@@ -109,11 +109,13 @@ class ExecutionOf final : public Execution {
     }
 
    private:
-    // A matrix whose columns lie contiguously is not for a few rows in all: a call of one step, as decoders make.
+    // A matrix whose columns lie contiguously is used as it lies where it has few rows to be multiplied with: a call of
+    // one step, as decoders make. The longer the columns, the more rows it takes until packing pays.
     bool to_pack(size_t matrix) const {
-        constexpr int64_t kFewRows = 2 * kBlock;
+        constexpr int64_t kNumbersForARow = 32;  // as measured from 64 to 512 of them
         const echoic_matrix& from = run_.matrices[matrix];
-        return from.packed == nullptr && (run_.rows > kFewRows || from.row_stride != 1);
+        const bool few = run_.rows * kNumbersForARow <= plan_.matrix_rows[matrix];
+        return from.packed == nullptr && !(few && from.row_stride == 1);
     }
 
     void work(Worker<T>&& worker) {

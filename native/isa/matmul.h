@@ -181,13 +181,25 @@ void dots(const Product<T>& p, int64_t row, int64_t column) {
     Vec<T> sums[kRows][kColumns] = {};
     const T *x = p.source + row * p.source_stride, *w = p.columns + column * p.column_stride;
     int64_t k = 0;
-    for (; k + lanes <= p.k; k += lanes)
+    for (; k + lanes <= p.k; k += lanes) {
+        auto weight = [&](int c) { return load(w + c * p.column_stride + k); };
+        auto value = [&](int r) { return load(x + r * p.source_stride + k); };
+        // What there is less of stays in registers
+        constexpr int kept = kRows < kColumns ? kRows : kColumns;
+        Vec<T> near[kept];
 #pragma GCC unroll 8
-        for (int c = 0; c < kColumns; ++c) {
-            const Vec<T> weights = load(w + c * p.column_stride + k);
-#pragma GCC unroll 8
-            for (int r = 0; r < kRows; ++r) sums[r][c] += load(x + r * p.source_stride + k) * weights;
+        for (int i = 0; i < kept; ++i) {
+            near[i] = kRows < kColumns ? value(i) : weight(i);
+            keep_in_register<T>(near[i]);
         }
+#pragma GCC unroll 8
+        for (int j = 0; j < kRows * kColumns / kept; ++j) {
+            Vec<T> one = kRows < kColumns ? weight(j) : value(j);
+            if constexpr (kept > 1) keep_in_register<T>(one);
+#pragma GCC unroll 8
+            for (int i = 0; i < kept; ++i) (kRows < kColumns ? sums[i][j] : sums[j][i]) += one * near[i];
+        }
+    }
     if (const int64_t rest = p.k - k)
         for (int c = 0; c < kColumns; ++c) {
             const Vec<T> weights = load_some(w + c * p.column_stride + k, rest);
@@ -215,11 +227,16 @@ void rows_by_columns(const Product<T>& p, int64_t row) {
 }
 
 template <class T>
-void matmul_unpacked(const Product<T>& p) {
+void matmul_unpacked(const Product<T>& whole) {
     using Run = void (*)(const Product<T>&, int64_t);
     static constexpr Run run[kBlock + 1] = {nullptr, rows_by_columns<T, 1>, rows_by_columns<T, 2>, rows_by_columns<T, 3>,
                                             rows_by_columns<T, 4>, rows_by_columns<T, 5>, rows_by_columns<T, 6>};
-    for (int64_t row = 0; row < p.m; row += kBlock) run[p.m - row < kBlock ? p.m - row : kBlock](p, row);
+    Product<T> p = whole;
+    const int64_t group = whole.m > kBlock ? 1 : whole.last_panel - whole.first_panel;
+    for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
+        p.first_panel = panel, p.last_panel = panel + group;
+        for (int64_t row = 0; row < p.m; row += kBlock) run[p.m - row < kBlock ? p.m - row : kBlock](p, row);
+    }
 }
 
 // The lanes of two vectors whose numbers have the bit `apart`, or have it not, exchanged.
