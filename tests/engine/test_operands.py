@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 from tests.conformance.cases import CASES, Case, make_problem
 from torch import Tensor, nn
 
@@ -85,19 +89,27 @@ def test_views_lie_where_the_prologue_sees_them(cell: Cell, dtype: torch.dtype) 
     assert len(matrices) >= 4  # forward and transposed
 
 
+def numbers_at(address: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.float64]:
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    memory = np.ctypeslib.as_array((ctypes.c_double * reach).from_address(address))
+    return as_strided(memory, shape, [stride * memory.itemsize for stride in strides])
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_kept_alive_holds_what_the_prologue_gives(case: Case) -> None:
+def test_the_numbers_of_the_prologue_lie_there_as_long_as_the_operands_live(case: Case) -> None:
     cell = make_problem(case, 3, 2).to(torch.float64).cell
     step = step_of(cell)
     with torch.no_grad():
         parameters = effective_tensors(cell, step.recording.parameters)
-        found, vectors, matrices = all_operands(step, parameters)
-        assert len(found.vectors) == len(vectors)
-        for (address, down, right, _), matrix in zip(found.matrices, matrices, strict=True):
-            assert (down, right) == matrix.stride()
-            owners = [p for p in parameters if p.data_ptr() <= address < p.data_ptr() + p.nbytes]
-            if owners:
-                assert address == matrix.data_ptr()
+        derived = [part.clone() for part in step.recording.prologue(*parameters)]
+        vectors, matrices = ([i for i, part in enumerate(derived) if part.dim() == dim] for dim in (1, 2))
+        found = step.prologue.operands(parameters, vectors, matrices)
+    others = [torch.full_like(part, torch.nan) for part in derived * 3]  # in memory that nobody holds any more
+    for i, address in zip(vectors, found.vectors, strict=True):
+        np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (1,)), derived[i])
+    for i, (address, down, right, _) in zip(matrices, found.matrices, strict=True):
+        np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (down, right)), derived[i])
+    assert len(others) == 3 * len(derived)
 
 
 def test_a_cell_without_parameters() -> None:
