@@ -151,29 +151,20 @@ class Sums {
         }
     }
 
-    // All that want the sums of the left columns get the same.
     void add_columns(int64_t begin, int64_t end) const {
-        const T* found = nullptr;
         for (size_t s = 0; s < count_; ++s) {
-            T* columns = static_cast<T*>(sums_[s].columns);
-            if (columns == nullptr) continue;
-            if (found != nullptr) {
-                std::copy(found + begin, found + end, columns + begin);
-                continue;
-            }
-            for (int64_t block = begin; block < end; block += kBlock) add_columns(columns, block, begin, end);
-            found = columns;
+            if (sums_[s].columns == nullptr) continue;
+            for (int64_t block = begin; block < end; block += kBlock)
+                add_columns(static_cast<T*>(sums_[s].columns) + block, blocks_ + (block - begin) * int64_t(lefts_.size()),
+                            std::min(int64_t(kBlock), end - block));
         }
     }
 
-    void add_columns(T* columns, int64_t block, int64_t begin, int64_t end) const {
-        const int64_t depth = int64_t(lefts_.size());
-        const T* from = blocks_ + (block - begin) * depth;
+    void add_columns(T* columns, const T* block, int64_t count) const {
         T sums[kBlock] = {};
-        for (int64_t k = 0; k < depth; ++k)
-            for (int64_t i = 0; i < kBlock; ++i) sums[i] += from[k * kBlock + i];
-        for (int64_t i = 0; block + i < end && i < kBlock; ++i)
-            columns[block + i] = anew_ ? sums[i] : columns[block + i] + sums[i];
+        for (size_t k = 0; k < lefts_.size(); ++k)
+            for (int64_t i = 0; i < kBlock; ++i) sums[i] += block[int64_t(k) * kBlock + i];
+        for (int64_t i = 0; i < count; ++i) columns[i] = anew_ ? sums[i] : columns[i] + sums[i];
     }
 
     const echoic_run& run_;
