@@ -101,15 +101,17 @@ def test_the_numbers_of_the_prologue_lie_there_as_long_as_the_operands_live(case
     step = step_of(cell)
     with torch.no_grad():
         parameters = effective_tensors(cell, step.recording.parameters)
-        derived = [part.clone() for part in step.recording.prologue(*parameters)]
+        derived = step.recording.prologue(*parameters)
+        strides, derived = [part.stride() for part in derived], [part.clone() for part in derived]
         vectors, matrices = ([i for i, part in enumerate(derived) if part.dim() == dim] for dim in (1, 2))
         found = step.prologue.operands(parameters, vectors, matrices)
     others = [torch.full_like(part, torch.nan) for part in derived * 3]  # in memory that nobody holds any more
     for i, address in zip(vectors, found.vectors, strict=True):
         np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (1,)), derived[i])
     for i, (address, down, right, _) in zip(matrices, found.matrices, strict=True):
+        assert (down, right) == strides[i]
         np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (down, right)), derived[i])
-    assert len(others) == 3 * len(derived)
+    del others
 
 
 def test_a_cell_without_parameters() -> None:
