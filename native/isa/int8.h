@@ -99,6 +99,7 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
     VecInt sums[kRows][kPanels * 2] = {};
     const int8_t* piece = span + panel * piece_bytes(count);
     const int8_t* w = piece + kColumns * sizeof(float);
+#pragma GCC unroll 4
     for (int64_t pair = 0; pair < (count + 1) / 2; ++pair, w += 2 * kColumns) {
         auto weight = [&](int j) { return widened(w + j / 2 * piece_bytes(count) + j % 2 * 2 * lanes); };
         auto value = [&](int i) {
@@ -142,11 +143,11 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
     Place<float>(p, row, panel * kColumns).put(found);
 }
 
-template <int kRows, int kPanels = panels_at_once(kRows)>
+template <int kRows, int kPanels = vectors_at_once(kRows) / 2>
 int64_t int8_panels(const Product<float>& p, const Rounded& x, int64_t row, int64_t panel, const int8_t* span,
                     int64_t count) {
     for (; panel + kPanels <= p.last_panel; panel += kPanels) int8_block<kRows, kPanels>(p, x, row, panel, span, count);
-    if constexpr (kPanels > 1) panel = int8_panels<kRows, kPanels / 2>(p, x, row, panel, span, count);
+    if constexpr (kPanels > 1) panel = int8_panels<kRows, (kPanels + 1) / 2>(p, x, row, panel, span, count);
     return panel;
 }
 

@@ -1,5 +1,9 @@
-// Products with a matrix that was packed before: blocks of up to 6 rows by a few panels of two vectors, held in
-// registers over the whole of K. And with one that is read too seldom to be packed.
+// Products with a matrix that was packed before: blocks of up to 6 rows by a few vectors, held in registers over the
+// whole of K. And with one that is read too seldom to be packed.
+//
+// Alone on its core a block waits for its multiply-adds. Beside another thread of the same core, as on most rented
+// machines, it waits for its instructions, of which it then gets half as many a cycle: hence blocks of the shape that
+// needs the fewest, and loops that are unrolled.
 #pragma once
 #include <utility>
 
@@ -19,10 +23,15 @@ constexpr int kAccumulators = 12;
 template <class T>
 constexpr int64_t kPanel = 2 * kLanes<T>;
 
+// Rows of a block, where there are many: 4 by 3 vectors load 7 for 12 multiply-adds, 6 by 2 load 8.
+constexpr int kRowsAtOnce = kAccumulators == 24 ? 6 : 4;
+
+constexpr int vectors_at_once(int rows) { return kAccumulators / rows; }
+
+// Panels, of two vectors each, that one block of so many rows takes, or two blocks of an odd number of vectors.
 constexpr int panels_at_once(int rows) {
-    int panels = 1;
-    while (panels * 2 * rows * 2 <= kAccumulators) panels *= 2;
-    return panels;
+    const int vectors = vectors_at_once(rows);
+    return vectors % 2 ? vectors : vectors / 2;
 }
 
 // Where a block of a product goes, and what is added to it: read before anything is stored, for all that a compiler knows
@@ -82,49 +91,59 @@ struct Place {
     }
 };
 
-// kAcross: the source is transposed, kBlock numbers for every k.
-template <class T, int kRows, int kPanels, bool kAcross>
+// From the vector kFirst of a panel on. kAcross: the source is transposed, kBlock numbers for every k.
+template <class T, int kRows, int kVectors, int kFirst, bool kAcross>
 void block(const Product<T>& p, int64_t row, int64_t panel) {
     constexpr int lanes = kLanes<T>;
     constexpr int64_t width = kPanel<T>;
-    Vec<T> sums[kRows][kPanels * 2] = {};
+    Vec<T> sums[kRows][kVectors] = {};
     const T* x = p.source + (kAcross ? row : row * p.source_stride);
     const T* w = static_cast<const T*>(p.packed) + panel * p.k * width;
     const int64_t next_panel = p.k * width;
+#pragma GCC unroll 8
     for (int64_t k = 0; k < p.k; ++k) {
-        auto weight = [&](int j) { return load(w + j / 2 * next_panel + k * width + j % 2 * lanes); };
+        auto weight = [&](int j) {
+            j += kFirst;
+            return load(w + j / 2 * next_panel + k * width + j % 2 * lanes);
+        };
         auto value = [&](int i) { return same(kAcross ? x[k * kBlock + i] : x[i * p.source_stride + k]); };
         // What there is less of stays in registers
-        if constexpr (kRows > 1 && kRows < kPanels * 2) {
+        if constexpr (kRows > 1 && kRows < kVectors) {
             Vec<T> values[kRows];
 #pragma GCC unroll 8
             for (int i = 0; i < kRows; ++i) values[i] = value(i);
 #pragma GCC unroll 16
-            for (int j = 0; j < 2 * kPanels; ++j) {
+            for (int j = 0; j < kVectors; ++j) {
                 Vec<T> one = weight(j);
                 keep_in_register<T>(one);
 #pragma GCC unroll 8
                 for (int i = 0; i < kRows; ++i) sums[i][j] += values[i] * one;
             }
         } else {
-            Vec<T> weights[kPanels * 2];
+            Vec<T> weights[kVectors];
 #pragma GCC unroll 16
-            for (int j = 0; j < 2 * kPanels; ++j) weights[j] = weight(j);
+            for (int j = 0; j < kVectors; ++j) weights[j] = weight(j);
 #pragma GCC unroll 8
             for (int i = 0; i < kRows; ++i) {
                 const Vec<T> one = value(i);
 #pragma GCC unroll 16
-                for (int j = 0; j < 2 * kPanels; ++j) sums[i][j] += one * weights[j];
+                for (int j = 0; j < kVectors; ++j) sums[i][j] += one * weights[j];
             }
         }
     }
-    Place<T>(p, row, panel * width).put(sums);
+    Place<T>(p, row, panel * width + kFirst * lanes).put(sums);
 }
 
 template <class T, int kRows, int kPanels, bool kAcross>
 int64_t panels(const Product<T>& p, int64_t row, int64_t panel) {
-    for (; panel + kPanels <= p.last_panel; panel += kPanels) block<T, kRows, kPanels, kAcross>(p, row, panel);
-    if constexpr (kPanels > 1) panel = panels<T, kRows, kPanels / 2, kAcross>(p, row, panel);
+    for (; panel + kPanels <= p.last_panel; panel += kPanels)
+        if constexpr (2 * kPanels <= vectors_at_once(kRows)) {
+            block<T, kRows, 2 * kPanels, 0, kAcross>(p, row, panel);
+        } else {
+            block<T, kRows, kPanels, 0, kAcross>(p, row, panel);
+            block<T, kRows, kPanels, kPanels % 2, kAcross>(p, row, panel + kPanels / 2);
+        }
+    if constexpr (kPanels > 1) panel = panels<T, kRows, (kPanels + 1) / 2, kAcross>(p, row, panel);
     return panel;
 }
 
@@ -141,7 +160,7 @@ int64_t blocks_at_once(const Product<T>& p, int64_t blocks) {
     constexpr int64_t near = (128 << 10) / sizeof(T), most = (1 << 20) / sizeof(T);
     const int64_t columns = (p.last_panel - p.first_panel) * kPanel<T>;
     if (p.k * columns > most) return blocks;
-    const int64_t fitting = near / ((p.k + columns) * kBlock);
+    const int64_t fitting = near / ((p.k + columns) * kRowsAtOnce);
     return fitting > 0 ? fitting : 1;
 }
 
@@ -150,9 +169,10 @@ void matmul(const Product<T>& whole) {
     using Run = void (*)(const Product<T>&, int64_t);
     static constexpr Run run[kBlock + 1] = {nullptr, rows_by_panels<T, 1>, rows_by_panels<T, 2>, rows_by_panels<T, 3>,
                                             rows_by_panels<T, 4>, rows_by_panels<T, 5>, rows_by_panels<T, 6>};
-    const int64_t blocks = (whole.m + kBlock - 1) / kBlock;
+    const int64_t most = whole.m - kBlock + kRowsAtOnce;  // for a block may have kBlock rows
+    const int64_t blocks = most > kRowsAtOnce ? (most + kRowsAtOnce - 1) / kRowsAtOnce : 1;
     Product<T> p = whole;
-    const int64_t group = blocks > 1 ? panels_at_once(kBlock) : whole.last_panel - whole.first_panel;
+    const int64_t group = blocks > 1 ? panels_at_once(kRowsAtOnce) : whole.last_panel - whole.first_panel;
     const int64_t near = blocks_at_once(whole, blocks);
     for (int64_t low = 0; low < blocks; low += near)
         for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {

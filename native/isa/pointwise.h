@@ -72,6 +72,7 @@ void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, c
         const T *x = a + row * a_stride, *y = nullptr, *z = nullptr;
         if constexpr (kArity > 1) y = b + row * b_stride;
         if constexpr (kArity > 2) z = c + row * c_stride;
+#pragma GCC unroll 2
         for (int64_t i = 0; i < whole; i += lanes) {
             Vec<T> vy = {}, vz = {};
             if constexpr (kArity > 1) vy = load(y + i);
