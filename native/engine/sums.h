@@ -161,9 +161,13 @@ class Sums {
     }
 
     void add_columns(T* columns, const T* block, int64_t count) const {
-        T sums[kBlock] = {};
-        for (size_t k = 0; k < lefts_.size(); ++k)
-            for (int64_t i = 0; i < kBlock; ++i) sums[i] += block[int64_t(k) * kBlock + i];
+        constexpr int64_t together = 4 * kBlock;  // numbers of some rows: one row alone would wait for every addition
+        const int64_t numbers = int64_t(lefts_.size()) * kBlock, whole = numbers / together * together;
+        T sums[together] = {};
+        for (int64_t n = 0; n < whole; n += together)
+            for (int64_t i = 0; i < together; ++i) sums[i] += block[n + i];
+        for (int64_t i = 0; i < numbers - whole; ++i) sums[i] += block[whole + i];
+        for (int64_t i = kBlock; i < together; ++i) sums[i % kBlock] += sums[i];
         for (int64_t i = 0; i < count; ++i) columns[i] = anew_ ? sums[i] : columns[i] + sums[i];
     }
 

@@ -1,6 +1,10 @@
 // exp, log and what is made of them: float32 by polynomials, within 4 ulp over the whole range, infinities and NaN
 // included; float64, which serves gradient checks, by the C library.
 #pragma once
+#if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
+#include <immintrin.h>
+#endif
+
 #include "vector.h"
 
 namespace {
@@ -8,6 +12,26 @@ namespace {
 // A whole number n, |n| < 2^22, as kRounder + n: rounding is adding it, and n stands in the last bits. No conversion, so
 // a NaN does no harm on the way: what it is multiplied with does not matter.
 constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
+
+// No more than a limit, and no less; a NaN stays one. One instruction that compilers make of no comparison.
+#if defined(__AVX512F__) && ECHOIC_VECTOR_BYTES == 64
+constexpr __mmask16 kAll = 0xffff;  // GCC 12 warns of what it has itself for no mask
+ALWAYS VecFloat at_most(VecFloat x, float limit) {
+    return (VecFloat)_mm512_maskz_min_ps(kAll, (__m512)same(limit), (__m512)x);
+}
+ALWAYS VecFloat at_least(VecFloat x, float limit) {
+    return (VecFloat)_mm512_maskz_max_ps(kAll, (__m512)same(limit), (__m512)x);
+}
+#elif defined(__AVX2__) && ECHOIC_VECTOR_BYTES == 32
+ALWAYS VecFloat at_most(VecFloat x, float limit) { return (VecFloat)_mm256_min_ps((__m256)same(limit), (__m256)x); }
+ALWAYS VecFloat at_least(VecFloat x, float limit) { return (VecFloat)_mm256_max_ps((__m256)same(limit), (__m256)x); }
+#elif defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES == 16
+ALWAYS VecFloat at_most(VecFloat x, float limit) { return (VecFloat)_mm_min_ps((__m128)same(limit), (__m128)x); }
+ALWAYS VecFloat at_least(VecFloat x, float limit) { return (VecFloat)_mm_max_ps((__m128)same(limit), (__m128)x); }
+#else
+ALWAYS VecFloat at_most(VecFloat x, float limit) { return x > limit ? same(limit) : x; }
+ALWAYS VecFloat at_least(VecFloat x, float limit) { return x < limit ? same(limit) : x; }
+#endif
 
 ALWAYS VecInt bits_of(VecFloat x) {
     VecInt bits;
@@ -26,23 +50,21 @@ ALWAYS VecFloat power_of_two(VecFloat shifted, int more = 0) {
 }
 
 // x = n ln 2 + r with |r| <= ln 2 / 2; gives e^r - 1, and kRounder + n. The constants of Cody and Waite; the polynomial
-// is Cephes'.
+// is Cephes', in parts that do not wait for each other.
 ALWAYS VecFloat reduced_expm1(VecFloat x, VecFloat& shifted) {
     shifted = x * 1.44269504088896341f + kRounder;
     const VecFloat n = shifted - kRounder;
     VecFloat r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
-    VecFloat p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    return p * (r * r) + r;
+    const VecFloat square = r * r;
+    const VecFloat last = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    const VecFloat middle = r * 8.3334519073e-3f + 4.1665795894e-2f;
+    const VecFloat first = r * 1.6666665459e-1f + 5.0000001201e-1f;
+    return ((last * square + middle) * square + first) * square + r;
 }
 
 ALWAYS VecFloat exp_of(VecFloat x) {
-    VecFloat bounded = x > 89.0f ? same(89.0f) : x;
-    bounded = bounded < -104.0f ? same(-104.0f) : bounded;
+    const VecFloat bounded = at_least(at_most(x, 89.0f), -104.0f);
     VecFloat shifted;
     const VecFloat grown = reduced_expm1(bounded, shifted) + 1.0f;
     const VecInt whole = bits_of(shifted) - bits_of(same(kRounder)), half = whole >> 1;
@@ -51,8 +73,7 @@ ALWAYS VecFloat exp_of(VecFloat x) {
 }
 
 ALWAYS VecFloat expm1_of(VecFloat x) {
-    VecFloat bounded = x > 89.0f ? same(89.0f) : x;
-    bounded = bounded < -20.0f ? same(-20.0f) : bounded;
+    const VecFloat bounded = at_least(at_most(x, 89.0f), -20.0f);
     VecFloat shifted;
     const VecFloat part = reduced_expm1(bounded, shifted), scale = power_of_two(shifted, -1);
     return (scale * part + (scale - 0.5f)) * 2.0f;
@@ -60,13 +81,13 @@ ALWAYS VecFloat expm1_of(VecFloat x) {
 
 ALWAYS VecFloat abs_of(VecFloat x) { return from_bits(bits_of(x) & 0x7fffffff); }
 
+// Of a magnitude that has no sign.
 ALWAYS VecFloat with_sign(VecFloat magnitude, VecFloat sign) {
-    return from_bits((bits_of(magnitude) & 0x7fffffff) | (bits_of(sign) & int32_t(0x80000000)));
+    return from_bits(bits_of(magnitude) | (bits_of(sign) & int32_t(0x80000000)));
 }
 
 ALWAYS VecFloat tanh_of(VecFloat x) {
-    VecFloat magnitude = abs_of(x);
-    magnitude = magnitude > 10.0f ? same(10.0f) : magnitude;
+    const VecFloat magnitude = at_most(abs_of(x), 10.0f);
     VecFloat shifted;
     const VecFloat part = reduced_expm1(magnitude + magnitude, shifted), scale = power_of_two(shifted);
     const VecFloat grown = scale * part + (scale - 1.0f);
@@ -75,8 +96,7 @@ ALWAYS VecFloat tanh_of(VecFloat x) {
 
 // 1 / (1 + z), z = e^-x. Held 2^-32 times as large z overflows for no result that is a number above zero.
 ALWAYS VecFloat sigmoid_of(VecFloat x) {
-    VecFloat bounded = x > 60.0f ? same(60.0f) : x;
-    bounded = bounded < -104.0f ? same(-104.0f) : bounded;
+    const VecFloat bounded = at_least(at_most(x, 60.0f), -104.0f);
     VecFloat shifted;
     const VecFloat part = reduced_expm1(-bounded, shifted), scale = power_of_two(shifted, -32);
     return 0x1p-32f / (scale * part + (scale + 0x1p-32f));
