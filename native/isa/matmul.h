@@ -288,13 +288,17 @@ void pack_columns(const T* source, int64_t column_stride, int64_t k, T* packed) 
     constexpr int64_t width = kPanel<T>;
     int64_t i = 0;
     if constexpr (lanes > 1)
-        for (; i + lanes <= k; i += lanes)
+        for (; i + lanes <= k; i += lanes) {
+            // As much of the next panel: a processor does not foresee where columns go on
+            const char* soon = reinterpret_cast<const char*>(source + width * (column_stride + i));
+            for (size_t line = 0; line < lanes * width * sizeof(T); line += 64) __builtin_prefetch(soon + line, 0, 2);
             for (int64_t first = 0; first < width; first += lanes) {
                 Vec<T> square[lanes];
                 for (int c = 0; c < lanes; ++c) square[c] = load(source + (first + c) * column_stride + i);
                 transpose<T, lanes / 2>(square);
                 for (int r = 0; r < lanes; ++r) store<T>(packed + (i + r) * width + first, square[r]);
             }
+        }
     for (; i < k; ++i)
         for (int64_t c = 0; c < width; ++c) packed[i * width + c] = source[c * column_stride + i];
 }
