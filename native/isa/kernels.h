@@ -19,7 +19,7 @@ enum Op : int {
     op_count
 };
 
-constexpr int64_t kTile = 256;     // numbers in a register of a pointwise stage
+constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
 constexpr int kBlock = 6;          // rows of a register block of the matmul
 
