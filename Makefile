@@ -1,12 +1,13 @@
 # make demo   trains a forecaster and a character model on small real data and shows what comes out
 # make test   the tests, under 20 minutes on 2 cores;  make test-all  also the slow learning tests, and new random examples
 # make sanitize   the native engine's own tests under the address, undefined-behaviour and thread sanitizers
+# make kernels   how fast the engine's kernels are, each alone on one core
 # make neon   the same tests compiled for 64-bit ARM and emulated; needs aarch64-linux-gnu-g++ and qemu-aarch64
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: setup demo test test-all lint sanitize neon clean
+.PHONY: setup demo test test-all lint sanitize neon kernels clean
 
 setup: .venv/.ready
 
@@ -55,6 +56,11 @@ neon:
 	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
 	    -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 && \
 	  cmake --build build/neon && ctest --test-dir build/neon --verbose
+
+kernels: setup
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	  cmake -S native -B build/kernels -G Ninja -DECHOIC_PYTHON=OFF -DECHOIC_TESTS=ON && \
+	  cmake --build build/kernels --target echoic_kernel_speed && build/kernels/echoic_kernel_speed
 
 clean:
 	rm -rf .venv build $(DEMO)
