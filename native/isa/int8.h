@@ -100,8 +100,10 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
     const int8_t* piece = span + panel * piece_bytes(count);
     const int8_t* w = piece + kColumns * sizeof(float);
 #pragma GCC unroll 4
-    for (int64_t pair = 0; pair < (count + 1) / 2; ++pair, w += 2 * kColumns) {
-        auto weight = [&](int j) { return widened(w + j / 2 * piece_bytes(count) + j % 2 * 2 * lanes); };
+    for (int64_t pair = 0; pair < (count + 1) / 2; ++pair) {
+        auto weight = [&](int j) {
+            return widened(w + j / 2 * piece_bytes(count) + (pair * kColumns + j % 2 * lanes) * 2);
+        };
         auto value = [&](int i) {
             int32_t both;
             std::memcpy(&both, &x.numbers[i][2 * pair], sizeof both);
