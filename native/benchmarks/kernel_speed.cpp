@@ -56,7 +56,8 @@ void products(int64_t m, int64_t k, int64_t n) {
         double due = added[size_t(at)];
         for (int64_t i = 0; i < k; ++i) due += double(x[size_t(at / n * k + i)]) * w[size_t(at % n * k + i)];
         if (std::abs(y[size_t(at)] - due) > 1e-3) {
-            std::fprintf(stderr, "product of %d by %d by %d: found %g, expected %g\n", int(m), int(k), int(n), y[size_t(at)], due);
+            std::fprintf(stderr, "product of %d by %d by %d: found %g, expected %g\n", int(m), int(k), int(n),
+                         double(y[size_t(at)]), due);
             std::exit(1);
         }
     }
@@ -76,7 +77,8 @@ void operation(const char* name, Op op) {
     const Seconds took = timed(
         [&] { run(y.data(), columns, a.data(), columns, b.data(), columns, c.data(), columns, rows, columns); }, 500);
     const double scale = 1e9 * 8 / kTile;
-    std::printf("%-13s  %6.2f %6.2f %6.2f ns for eight numbers\n", name, scale * took.fast, scale * took.median, scale * took.slow);
+    std::printf("%-13s  %6.2f %6.2f %6.2f ns for eight numbers\n", name, scale * took.fast, scale * took.median,
+                scale * took.slow);
 }
 
 }  // namespace
@@ -85,6 +87,9 @@ int main() {
     std::printf("%s, float32, one core; the fastest fiftieth, the median, the slowest sixth\n", instruction_set().name);
     for (int64_t hidden : {64, 128, 256, 512})
         for (int64_t m : {1, 4, 6, 8, 32, 128}) products(m, hidden, 4 * hidden);
-    for (auto [name, op] : {std::pair("exp", op_exp), {"sigmoid", op_sigmoid}, {"tanh", op_tanh}, {"mul", op_mul}, {"fma", op_fma}})
-        operation(name, op);
+    operation("exp", op_exp);
+    operation("sigmoid", op_sigmoid);
+    operation("tanh", op_tanh);
+    operation("mul", op_mul);
+    operation("fma", op_fma);
 }
