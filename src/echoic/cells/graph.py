@@ -25,7 +25,8 @@ class GraphGRU(Cell):
     negative, from row to column: a ring until ``set_adjacency`` is called. A step takes N small matmuls. Gate blocks
     of the weights are ordered r, z, n; columns by diffusion: the node itself, then 1 to ``hops`` steps along the edges,
     then as many against them. The reset gate acts before the matmul, as published. In a bidirectional stack the layers
-    above cannot tell the nodes apart: their inputs are all nodes of one direction, then of the other.
+    above cannot tell the nodes apart: their inputs are all nodes of one direction, then of the other. (The authors'
+    code takes Chebyshev polynomials of the transposes of P and Q instead of the paper's powers.)
 
     Args:
         input_size: N times the features of a node's input.

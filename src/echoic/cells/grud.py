@@ -25,7 +25,8 @@ class GRUD(Cell):
     An input is three blocks of V features: the values (anything finite where missing), the mask (1 where seen, 0 where
     missing) and, for each value, the time since it was last seen, not negative. The means are the buffer ``means``
     [V], zeros until set: right for standardised values. Gate blocks of the weights are ordered r, z, n, and the reset
-    gate acts before the matmul, as published; z is one minus the paper's, as in GRU.
+    gate acts before the matmul, as published; z is one minus the paper's, as in GRU. (The authors' later code blends n
+    with h itself instead of k, and gives the gates 1 - m.)
 
     Args:
         input_size: three times the number of values, 3 V.

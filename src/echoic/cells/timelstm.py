@@ -24,7 +24,8 @@ class TimeLSTM(Cell):
     """An LSTM for irregular times: the short-term part of its memory fades with the time since the step before.
 
     The last feature of an input is that elapsed time, not negative and in any unit; it only sets the decay, and the
-    gates see the features before it. Gate blocks of the weights are ordered i, f, g, o.
+    gates see the features before it. Gate blocks of the weights are ordered i, f, g, o. (Some of the authors' code has
+    a sigmoid for the tanh of the short-term memory.)
 
     Args:
         input_size: features of an input and the elapsed time, I, at least 2.
