@@ -99,8 +99,9 @@ void int8_block(const Product<float>& p, const Rounded& x, int64_t row, int64_t 
     VecInt sums[kRows][kPanels * 2] = {};
     const int8_t* piece = span + panel * piece_bytes(count);
     const int8_t* w = piece + kColumns * sizeof(float);
+    const int64_t pairs = (count + 1) / 2;
 #pragma GCC unroll 4
-    for (int64_t pair = 0; pair < (count + 1) / 2; ++pair) {
+    for (int64_t pair = 0; pair < pairs; ++pair) {
         auto weight = [&](int j) {
             return widened(w + j / 2 * piece_bytes(count) + (pair * kColumns + j % 2 * lanes) * 2);
         };
