@@ -4,9 +4,6 @@
 // number that is not finite gives NaN.
 #pragma once
 #include <cstring>
-#if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
-#include <immintrin.h>
-#endif
 
 #include "matmul.h"
 

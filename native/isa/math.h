@@ -1,10 +1,6 @@
 // exp, log and what is made of them: float32 by polynomials, within 4 ulp over the whole range, infinities and NaN
 // included; float64, which serves gradient checks, by the C library.
 #pragma once
-#if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
-#include <immintrin.h>
-#endif
-
 #include "vector.h"
 
 namespace {

@@ -1,7 +1,7 @@
 // Products with a matrix that was packed before: blocks of up to 6 rows by a few vectors, held in registers over the
 // whole of K. And with one that is read too seldom to be packed.
 //
-// Alone on its core a block waits for its multiply-adds. Beside another thread of the same core, as on most rented
+// Alone on its core a block waits for its multiply-adds. Beside another thread of the same core, as on many rented
 // machines, it waits for its instructions, of which it then gets half as many a cycle: hence blocks of the shape that
 // needs the fewest, and loops that are unrolled.
 #pragma once
@@ -169,8 +169,8 @@ void matmul(const Product<T>& whole) {
     using Run = void (*)(const Product<T>&, int64_t);
     static constexpr Run run[kBlock + 1] = {nullptr, rows_by_panels<T, 1>, rows_by_panels<T, 2>, rows_by_panels<T, 3>,
                                             rows_by_panels<T, 4>, rows_by_panels<T, 5>, rows_by_panels<T, 6>};
-    const int64_t most = whole.m - kBlock + kRowsAtOnce;  // for a block may have kBlock rows
-    const int64_t blocks = most > kRowsAtOnce ? (most + kRowsAtOnce - 1) / kRowsAtOnce : 1;
+    const int64_t more = whole.m - kBlock;  // than one block may have
+    const int64_t blocks = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
     Product<T> p = whole;
     const int64_t group = blocks > 1 ? panels_at_once(kRowsAtOnce) : whole.last_panel - whole.first_panel;
     const int64_t near = blocks_at_once(whole, blocks);

@@ -3,6 +3,9 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
+#include <immintrin.h>
+#endif
 
 #ifndef ECHOIC_VECTOR_BYTES
 #error "compile with -DECHOIC_VECTOR_BYTES=4, 8, 16, 32 or 64"
