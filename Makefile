@@ -11,11 +11,12 @@ DEMO ?= demo
 
 setup: .venv/.ready
 
+# setuptools-scm: seqeval is built from source and takes its version from there
 .venv/.ready: pyproject.toml constraints.txt $(wildcard native/CMakeLists.txt native/*/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "echoic needs Python 3.11 or later; found " + sys.version)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
+	$(BIN)/pip install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja setuptools-scm
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch .venv/.ready
 
