@@ -33,11 +33,14 @@ class Execution {
     int working_ = 1;  // of the round of work: there may be fewer rows, or nobody to share them
 };
 
-// Whether threads share the columns of every row rather than the rows. They meet after every stage, which only large
-// weights are worth. With rows enough for all threads it was measured to be no faster, whatever the cache.
+// Whether threads share the columns of every row rather than the rows. They meet after every stage, which pays where
+// there are too few rows for all threads, or few for weights that no core keeps: each reads its own part alone. With
+// more rows it was measured to be no faster, whatever the cache.
 bool splits_columns(const echoic_run& run, size_t weight_bytes) {
-    constexpr size_t kWorthMeeting = 128 << 10;
-    return run.threads > 1 && run.batch < 2 * run.threads && weight_bytes >= kWorthMeeting;
+    constexpr size_t kWorthMeeting = 128 << 10, kMoreThanCoresKeep = 2 << 20;
+    if (run.threads == 1) return false;
+    return (weight_bytes >= kWorthMeeting && run.batch < 2 * run.threads) ||
+           (weight_bytes > kMoreThanCoresKeep && run.batch <= 4 * run.threads);
 }
 
 // Calls in which threads are not to wait for each other, since other work held them up.

@@ -47,6 +47,8 @@ class Stages {
 
     View<T>& view(size_t port) { return views_[port]; }
     void share(int64_t part, int64_t parts) { part_ = part, parts_ = parts; }
+    // Weights are read in the other direction from now on: what was read last is still in the cache.
+    void turn() { backwards_ = !backwards_; }
 
     // This thread's columns of a stage.
     void run(size_t stage, int64_t rows) { run(stage, stage + 1, rows); }
@@ -118,6 +120,7 @@ class Stages {
         const Range columns = share_of(product.n, kernels_.panel);
         product.first_panel = columns.begin / kernels_.panel;
         product.last_panel = panels(kernels_, columns.end);
+        product.backwards = backwards_;
         if (product.packed != nullptr) return kernels_.matmul(product);
         product.columns = static_cast<const T*>(run_.matrices[matrix].data);
         product.column_stride = run_.matrices[matrix].column_stride;
@@ -202,6 +205,7 @@ class Stages {
     const Kernels<T>& kernels_;
     const void* const* packed_;
     int64_t part_ = 0, parts_ = 1;  // of the columns
+    bool backwards_ = false;
     Totals<T>* totals_ = nullptr;
     size_t total_part_ = 0;
     T *tiles_ = nullptr, *constants_ = nullptr;

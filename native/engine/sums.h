@@ -40,6 +40,7 @@ class Sums {
     static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
     static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
     static constexpr int64_t kSoon = 8;             // rows between one that is copied and one that is fetched
+    static constexpr int64_t kPanels = 2;           // that all blocks are multiplied with, one after the other
     static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
 
     struct Place {
@@ -97,10 +98,16 @@ class Sums {
         anew_ = false;
     }
 
+    // Rows lie too far apart for the processor to foresee the next one.
+    static void fetch(const T* soon, int64_t count) {
+        for (int64_t i = 0; i < count; i += int64_t(64 / sizeof(T))) __builtin_prefetch(soon + i);
+    }
+
     void pack(const echoic_sum& sum, T* packed) const {
         const int64_t panel = kernels_.panel, depth = int64_t(lefts_.size());
         for (int64_t k = 0; k < depth; ++k) {
             const T* from = right(sum, places_[size_t(k)]);
+            fetch(right(sum, places_[size_t(std::min(k + kSoon, depth - 1))]), sum.right_width);
             for (int64_t column = 0; column < sum.right_width; column += panel) {
                 const int64_t count = std::min(panel, sum.right_width - column);
                 T* to = packed + column * depth + k * panel;
@@ -115,9 +122,7 @@ class Sums {
     void copy_columns(int64_t begin, int64_t end) {
         const int64_t depth = int64_t(lefts_.size()), whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
         for (int64_t k = 0; k < depth; ++k) {
-            // Rows lie too far apart for the processor to foresee the next one
-            const char* soon = reinterpret_cast<const char*>(lefts_[size_t(std::min(k + kSoon, depth - 1))] + begin);
-            for (size_t line = 0; line < size_t(end - begin) * sizeof(T); line += 64) __builtin_prefetch(soon + line);
+            fetch(lefts_[size_t(std::min(k + kSoon, depth - 1))] + begin, end - begin);
             const T* from = lefts_[size_t(k)] + begin;
             T* to = blocks_ + k * kBlock;
             for (int64_t b = 0; b < whole; ++b) std::memcpy(to + b * depth * kBlock, from + b * kBlock, kBlock * sizeof(T));
@@ -125,7 +130,7 @@ class Sums {
         }
     }
 
-    // A panel of a right array after the other, by all the blocks that were copied.
+    // Some panels of a right array after the others, by all the blocks that were copied.
     void add_products(int64_t begin, int64_t end) const {
         const int64_t depth = int64_t(lefts_.size());
         const T* packed = packed_;
@@ -137,8 +142,9 @@ class Sums {
             product.target_stride = product.added_stride = sum.right_width;
             product.k = depth;
             product.n = sum.right_width;
-            for (int64_t panel = 0; panel < panels(kernels_, sum.right_width); ++panel) {
-                product.first_panel = panel, product.last_panel = panel + 1;
+            const int64_t all = panels(kernels_, sum.right_width);
+            for (int64_t panel = 0; panel < all; panel += kPanels) {
+                product.first_panel = panel, product.last_panel = std::min(all, panel + kPanels);
                 for (int64_t block = begin; block < end; block += kBlock) {
                     product.source = blocks_ + (block - begin) * depth;
                     product.target = static_cast<T*>(sum.outer) + block * sum.right_width;

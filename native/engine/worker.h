@@ -222,6 +222,7 @@ class Worker {
             stages_.view(p) = {many_[p] + chunk.positions[size_t(step - chunk.low)] * plan_.ports[p], plan_.ports[p]};
         const PhaseOf& within = plan_.phase(Phase::within);
         run(within, rows);
+        stages_.turn();
         settle(rows);
         if (meeting_ != nullptr) {
             if (!meeting_->wait_or_leave(int(part_))) return void(part_ = -1);

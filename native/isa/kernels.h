@@ -21,7 +21,7 @@ enum Op : int {
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
-constexpr int kBlock = 6;          // rows of a register block of the matmul
+constexpr int kBlock = 6;          // rows of a register block of the matmul, in most cases
 
 // target[r, c] = op(a[r, c], b[r, c], c[r, c]) for rows x columns; a stride of 0 repeats a row.
 template <class T>
@@ -49,6 +49,7 @@ struct Product {
     int64_t first_panel, last_panel;  // columns of the panels [first, last) alone
     const T* columns;  // of a matrix that is not packed
     int64_t column_stride;
+    bool backwards;  // the last panels first
 };
 
 template <class T>

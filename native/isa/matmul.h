@@ -14,19 +14,28 @@ namespace {
 
 using namespace echoic;
 
+// Registers for sums; rows of a block, at most, and where there are many: with the fewest instructions for a multiply-add.
 #if ECHOIC_VECTOR_BYTES == 64
-constexpr int kAccumulators = 24;
+constexpr int kAccumulators = 24, kMostRows = 8, kRowsAtOnce = 6;
 #else
-constexpr int kAccumulators = 12;
+constexpr int kAccumulators = 12, kMostRows = 6, kRowsAtOnce = 4;
 #endif
+
+// Steps of k between a row of weights that is used and one that is fetched, where weights come from afar.
+constexpr int64_t kSoon = 8;
+
+// Blocks of rows from which on they come from afar, too: those of many steps.
+constexpr int64_t kManyBlocks = 6;
 
 template <class T>
 constexpr int64_t kPanel = 2 * kLanes<T>;
 
-// Rows of a block, where there are many: 4 by 3 vectors load 7 for 12 multiply-adds, 6 by 2 load 8.
-constexpr int kRowsAtOnce = kAccumulators == 24 ? 6 : 4;
-
-constexpr int vectors_at_once(int rows) { return kAccumulators / rows; }
+// Vectors of a block. Panels often lie whole pages apart, and a line of each goes to the same few places of the first
+// cache: hence a limit.
+constexpr int vectors_at_once(int rows) {
+    constexpr int most = kAccumulators == 24 ? 8 : 12;
+    return kAccumulators / rows < most ? kAccumulators / rows : most;
+}
 
 // Panels, of two vectors each, that one block of so many rows takes, or two blocks of an odd number of vectors.
 constexpr int panels_at_once(int rows) {
@@ -55,14 +64,14 @@ struct Place {
         constexpr int lanes = kLanes<T>;
         if (columns < kVectors * lanes) {
             T some[kRows * kVectors * lanes];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
                 for (int j = 0; j < kVectors; ++j) store<T>(some + (i * kVectors + j) * lanes, sums[i][j]);
             return put_some(some, kRows, kVectors * lanes);
         }
         if (added)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
                 for (int j = 0; j < kVectors; ++j) sums[i][j] += load(added + i * added_stride + j * lanes);
@@ -70,10 +79,10 @@ struct Place {
 #pragma GCC unroll 16
             for (int j = 0; j < kVectors; ++j) {
                 const Vec<T> one = load(bias + j * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
                 for (int i = 0; i < kRows; ++i) sums[i][j] += one;
             }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 16
             for (int j = 0; j < kVectors; ++j) store<T>(target + i * target_stride + j * lanes, sums[i][j]);
@@ -91,11 +100,16 @@ struct Place {
     }
 };
 
-// From the vector kFirst of a panel on. kAcross: the source is transposed, kBlock numbers for every k.
-template <class T, int kRows, int kVectors, int kFirst, bool kAcross>
+// What a block reads: rows and weights from the nearest caches; weights from afar, which are fetched ahead; or weights and
+// a source that is transposed, kBlock numbers for every k.
+enum class Reading { near, far, across };
+
+// From the vector kFirst of a panel on.
+template <class T, int kRows, int kVectors, int kFirst, Reading kReading>
 void block(const Product<T>& p, int64_t row, int64_t panel) {
     constexpr int lanes = kLanes<T>;
     constexpr int64_t width = kPanel<T>;
+    constexpr bool kAcross = kReading == Reading::across;
     Vec<T> sums[kRows][kVectors] = {};
     const T* x = p.source + (kAcross ? row : row * p.source_stride);
     const T* w = static_cast<const T*>(p.packed) + panel * p.k * width;
@@ -104,26 +118,28 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     for (int64_t k = 0; k < p.k; ++k) {
         auto weight = [&](int j) {
             j += kFirst;
-            return load(w + j / 2 * next_panel + k * width + j % 2 * lanes);
+            const T* at = w + j / 2 * next_panel + k * width + j % 2 * lanes;
+            if constexpr (kReading == Reading::far) __builtin_prefetch(at + kSoon * width);
+            return load(at);
         };
         auto value = [&](int i) { return same(kAcross ? x[k * kBlock + i] : x[i * p.source_stride + k]); };
         // What there is less of stays in registers
         if constexpr (kRows > 1 && kRows < kVectors) {
             Vec<T> values[kRows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < kRows; ++i) values[i] = value(i);
 #pragma GCC unroll 16
             for (int j = 0; j < kVectors; ++j) {
                 Vec<T> one = weight(j);
                 keep_in_register<T>(one);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
                 for (int i = 0; i < kRows; ++i) sums[i][j] += values[i] * one;
             }
         } else {
             Vec<T> weights[kVectors];
 #pragma GCC unroll 16
             for (int j = 0; j < kVectors; ++j) weights[j] = weight(j);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < kRows; ++i) {
                 const Vec<T> one = value(i);
 #pragma GCC unroll 16
@@ -134,64 +150,89 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     Place<T>(p, row, panel * width + kFirst * lanes).put(sums);
 }
 
-template <class T, int kRows, int kPanels, bool kAcross>
+template <class T, int kRows, int kPanels, Reading kReading>
 int64_t panels(const Product<T>& p, int64_t row, int64_t panel) {
     for (; panel + kPanels <= p.last_panel; panel += kPanels)
         if constexpr (2 * kPanels <= vectors_at_once(kRows)) {
-            block<T, kRows, 2 * kPanels, 0, kAcross>(p, row, panel);
+            block<T, kRows, 2 * kPanels, 0, kReading>(p, row, panel);
         } else {
-            block<T, kRows, kPanels, 0, kAcross>(p, row, panel);
-            block<T, kRows, kPanels, kPanels % 2, kAcross>(p, row, panel + kPanels / 2);
+            block<T, kRows, kPanels, 0, kReading>(p, row, panel);
+            block<T, kRows, kPanels, kPanels % 2, kReading>(p, row, panel + kPanels / 2);
         }
-    if constexpr (kPanels > 1) panel = panels<T, kRows, (kPanels + 1) / 2, kAcross>(p, row, panel);
+    if constexpr (kPanels > 1) panel = panels<T, kRows, (kPanels + 1) / 2, kReading>(p, row, panel);
     return panel;
 }
 
 // All rows by the panels [first, last) of a group small enough to stay in the nearest cache.
-template <class T, int kRows, bool kAcross = false>
+template <class T, int kRows, Reading kReading>
 void rows_by_panels(const Product<T>& p, int64_t row) {
-    panels<T, kRows, panels_at_once(kRows), kAcross>(p, row, p.first_panel);
+    panels<T, kRows, panels_at_once(kRows), kReading>(p, row, p.first_panel);
+}
+
+// rows_by_panels for each number of rows.
+template <class T>
+struct Runs {
+    void (*of[kMostRows])(const Product<T>&, int64_t row);
+};
+template <class T, Reading kReading, int... kRow>
+constexpr Runs<T> runs(std::integer_sequence<int, kRow...>) {
+    return {{rows_by_panels<T, kRow + 1, kReading>...}};
+}
+using Rows = std::make_integer_sequence<int, kMostRows>;
+
+// Whether a matrix is too large to stay in the second cache beside other things.
+template <class T>
+bool comes_from_afar(const Product<T>& p) {
+    constexpr int64_t near = (1 << 20) / sizeof(T);
+    return p.k * (p.last_panel - p.first_panel) * kPanel<T> > near;
 }
 
 // Blocks of rows that all panels are multiplied with, one after the other: as many as stay in a part of the second
 // cache with what becomes of them. Of a matrix that does not stay there every panel is read once alone.
 template <class T>
 int64_t blocks_at_once(const Product<T>& p, int64_t blocks) {
-    constexpr int64_t near = (128 << 10) / sizeof(T), most = (1 << 20) / sizeof(T);
-    const int64_t columns = (p.last_panel - p.first_panel) * kPanel<T>;
-    if (p.k * columns > most) return blocks;
-    const int64_t fitting = near / ((p.k + columns) * kRowsAtOnce);
+    constexpr int64_t near = (128 << 10) / sizeof(T);
+    if (comes_from_afar(p)) return blocks;
+    const int64_t fitting = near / ((p.k + (p.last_panel - p.first_panel) * kPanel<T>) * kRowsAtOnce);
     return fitting > 0 ? fitting : 1;
+}
+
+// Rows are on their way from here on. They lie too far apart for a processor to foresee the next ones.
+template <class T>
+void fetch(const Product<T>& p, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+        const char* from = reinterpret_cast<const char*>(p.source + row * p.source_stride);
+        for (size_t line = 0; line < size_t(p.k) * sizeof(T); line += 64) __builtin_prefetch(from + line, 0, 2);
+    }
 }
 
 template <class T>
 void matmul(const Product<T>& whole) {
-    using Run = void (*)(const Product<T>&, int64_t);
-    static constexpr Run run[kBlock + 1] = {nullptr, rows_by_panels<T, 1>, rows_by_panels<T, 2>, rows_by_panels<T, 3>,
-                                            rows_by_panels<T, 4>, rows_by_panels<T, 5>, rows_by_panels<T, 6>};
-    const int64_t more = whole.m - kBlock;  // than one block may have
+    static constexpr Runs<T> near = runs<T, Reading::near>(Rows{}), far = runs<T, Reading::far>(Rows{});
+    const auto& run = comes_from_afar(whole) ? far : near;
+    const int64_t more = whole.m - kMostRows;  // than one block may have
     const int64_t blocks = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
+    const int64_t together = blocks_at_once(whole, blocks);
+    const int64_t group = panels_at_once(blocks > 1 ? kRowsAtOnce : int(whole.m));
+    const int64_t groups = (whole.last_panel - whole.first_panel + group - 1) / group;
+    auto first_row = [&](int64_t b) { return whole.m * (b < blocks ? b : blocks) / blocks; };
     Product<T> p = whole;
-    const int64_t group = blocks > 1 ? panels_at_once(kRowsAtOnce) : whole.last_panel - whole.first_panel;
-    const int64_t near = blocks_at_once(whole, blocks);
-    for (int64_t low = 0; low < blocks; low += near)
-        for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
-            p.first_panel = panel;
-            p.last_panel = panel + group < whole.last_panel ? panel + group : whole.last_panel;
-            for (int64_t b = low; b < low + near && b < blocks; ++b) {
-                const int64_t begin = whole.m * b / blocks, end = whole.m * (b + 1) / blocks;
-                run[end - begin](p, begin);
+    for (int64_t low = 0; low < blocks; low += together)
+        for (int64_t g = 0; g < groups; ++g) {
+            p.first_panel = whole.first_panel + (whole.backwards ? groups - 1 - g : g) * group;
+            p.last_panel = p.first_panel + group < whole.last_panel ? p.first_panel + group : whole.last_panel;
+            for (int64_t b = low; b < low + together && b < blocks; ++b) {
+                const int64_t begin = first_row(b), end = first_row(b + 1);
+                if (g == 0 && blocks >= kManyBlocks) fetch(p, end, first_row(b + 2));
+                run.of[end - begin - 1](p, begin);
             }
         }
 }
 
 template <class T>
 void matmul_transposed(const Product<T>& p) {
-    using Run = void (*)(const Product<T>&, int64_t);
-    static constexpr Run run[kBlock + 1] = {
-        nullptr, rows_by_panels<T, 1, true>, rows_by_panels<T, 2, true>, rows_by_panels<T, 3, true>,
-        rows_by_panels<T, 4, true>, rows_by_panels<T, 5, true>, rows_by_panels<T, 6, true>};
-    run[p.m](p, 0);
+    static constexpr Runs<T> run = runs<T, Reading::across>(Rows{});
+    run.of[p.m - 1](p, 0);
 }
 
 // A few rows by a few columns, along K.
@@ -248,14 +289,15 @@ void rows_by_columns(const Product<T>& p, int64_t row) {
 
 template <class T>
 void matmul_unpacked(const Product<T>& whole) {
+    constexpr int most = 6;
     using Run = void (*)(const Product<T>&, int64_t);
-    static constexpr Run run[kBlock + 1] = {nullptr, rows_by_columns<T, 1>, rows_by_columns<T, 2>, rows_by_columns<T, 3>,
-                                            rows_by_columns<T, 4>, rows_by_columns<T, 5>, rows_by_columns<T, 6>};
+    static constexpr Run run[most + 1] = {nullptr, rows_by_columns<T, 1>, rows_by_columns<T, 2>, rows_by_columns<T, 3>,
+                                          rows_by_columns<T, 4>, rows_by_columns<T, 5>, rows_by_columns<T, 6>};
     Product<T> p = whole;
-    const int64_t group = whole.m > kBlock ? 1 : whole.last_panel - whole.first_panel;
+    const int64_t group = whole.m > most ? 1 : whole.last_panel - whole.first_panel;
     for (int64_t panel = whole.first_panel; panel < whole.last_panel; panel += group) {
         p.first_panel = panel, p.last_panel = panel + group;
-        for (int64_t row = 0; row < p.m; row += kBlock) run[p.m - row < kBlock ? p.m - row : kBlock](p, row);
+        for (int64_t row = 0; row < p.m; row += most) run[p.m - row < most ? p.m - row : most](p, row);
     }
 }
 

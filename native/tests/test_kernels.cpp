@@ -204,7 +204,7 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     kernels.pack(w.data(), down, right, k, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
-                        adds == transposed ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0});
+                        adds == transposed ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0, first > 0});
     for (int64_t r = 0; r < m; ++r, due.push_back(123))
         for (int64_t c = 0; c < n; ++c) {
             T sum = (adds ? added[size_t(r * n + c)] : 0) + (adds == transposed ? bias[size_t(c)] : 0);
@@ -216,7 +216,7 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     std::fill(target.begin(), target.end(), T(123));
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul_unpacked({x.data(), k, nullptr, target.data(), n + 1, adds ? added.data() : nullptr, n,
-                                 adds ? bias.data() : nullptr, m, k, n, first, last, w.data(), k});
+                                 adds ? bias.data() : nullptr, m, k, n, first, last, w.data(), k, false});
     CHECK(alike(target, due));
 }
 
@@ -264,7 +264,7 @@ void product_int8(const Kernels<float>& kernels, Random& random, int64_t m, int6
     kernels.pack_int8(w.data(), down, right, k, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul_int8({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
-                             biased ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0});
+                             biased ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0, first > 0});
     for (int64_t r = 0; r < m; ++r) {
         for (int64_t c = 0; c < n; ++c) {
             const double start = (adds ? added[size_t(r * n + c)] : 0) + (biased ? bias[size_t(c)] : 0);
