@@ -2,6 +2,11 @@
 
 #include <atomic>
 #include <cstdlib>
+#if defined(ECHOIC_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace echoic {
 
@@ -15,6 +20,7 @@ DECLARE(v2) DECLARE(v3) DECLARE(v4)
 DECLARE(neon)
 #endif
 #undef DECLARE
+const Kernels<float>* bfloat16_kernels_amx();
 
 namespace {
 
@@ -25,16 +31,31 @@ bool has_v3() { return __builtin_cpu_supports("x86-64-v3"); }
 bool has_v4() { return __builtin_cpu_supports("x86-64-v4"); }
 #endif
 
+#if defined(ECHOIC_AMX)
+// The processor's own bits, as compilers know no name for all of them; and Linux gives the tiles to those who ask.
+bool has_amx() {
+    constexpr unsigned tiles = 1u << 24, of_bfloat16 = 1u << 22, bfloat16 = 1u << 5;
+    constexpr long ask = 0x1023, for_tiles = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    unsigned a, b, c, d;
+    if (!has_v4() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) == 0 || (d & of_bfloat16) == 0) return false;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & bfloat16) == 0) return false;
+    return syscall(SYS_arch_prctl, ask, for_tiles) == 0;
+}
+#endif
+
 std::vector<InstructionSet> available() {
     const InstructionSet all[] = {
 #if defined(__x86_64__)
-        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4()},
-        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3()},
-        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2()},
-#elif defined(__aarch64__)
-        {"neon", always, float_kernels_neon(), double_kernels_neon()},
+#if defined(ECHOIC_AMX)
+        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), bfloat16_kernels_amx},
 #endif
-        {"scalar", always, float_kernels_scalar(), double_kernels_scalar()},
+        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr},
+        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr},
+        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr},
+#elif defined(__aarch64__)
+        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr},
+#endif
+        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr},
     };
     std::vector<InstructionSet> found;
     for (const InstructionSet& set : all)

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 
 #include "dispatch.h"
 #include "executor.h"
@@ -47,6 +48,8 @@ const char* echoic_instruction_set_name(int index) {
     return index >= 0 && size_t(index) < sets.size() ? sets[size_t(index)].name : nullptr;
 }
 
+int echoic_has_bfloat16(void) { return echoic::instruction_set().bfloat16 != nullptr; }
+
 int echoic_choose_instruction_set(const char* name, char* message, size_t size) {
     if (echoic::choose_instruction_set(name)) return 1;
     say(message, size, "this processor or this build has no such instruction set");
@@ -58,7 +61,9 @@ void echoic_use_openmp(void* gomp_parallel) { echoic::use_openmp(gomp_parallel);
 echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type,
                              char* message, size_t size) {
     try {
-        return new echoic_plan{echoic::decode(code, count, constants, constant_count, type)};
+        auto plan = std::make_unique<echoic_plan>(echoic_plan{echoic::decode(code, count, constants, constant_count, type)});
+        echoic::kernels_for<float>(plan->plan);  // there are some
+        return plan.release();
     } catch (const std::exception& error) {
         say(message, size, error.what());
         return nullptr;
@@ -68,7 +73,11 @@ echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* co
 void echoic_plan_free(echoic_plan* plan) { delete plan; }
 
 size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix) {
-    return matrix < plan->plan.matrix_rows.size() ? echoic::packed_bytes(plan->plan, matrix) : 0;
+    try {
+        return matrix < plan->plan.matrix_rows.size() ? echoic::packed_bytes(plan->plan, matrix) : 0;
+    } catch (const std::exception&) {
+        return 0;
+    }
 }
 
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed) {

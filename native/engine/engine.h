@@ -20,7 +20,8 @@ typedef struct echoic_session echoic_session;
 /* How a session holds its matrices: as they are, or rounded to whole numbers of eight bits (ECHOIC_FLOAT32 alone). */
 enum echoic_weights { ECHOIC_WEIGHTS_AS_GIVEN = 0, ECHOIC_WEIGHTS_INT8 = 1 };
 
-enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1 };
+/* Of all numbers of a plan. ECHOIC_BFLOAT16: float32, but what its matmuls multiply is rounded to bfloat16. */
+enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1, ECHOIC_BFLOAT16 = 2 };
 
 /* Where a port of the plan lies. */
 enum echoic_role {
@@ -94,6 +95,7 @@ const char* echoic_instruction_set(void);
 int echoic_choose_instruction_set(const char* name, char* message, size_t size); /* "" for the best there is */
 int echoic_instruction_set_count(void);
 const char* echoic_instruction_set_name(int index);
+int echoic_has_bfloat16(void); /* whether the instruction set in use can execute plans of ECHOIC_BFLOAT16 */
 
 /* Run by these functions instead of own threads: GOMP_parallel of the OpenMP runtime that is loaded already. */
 void echoic_use_openmp(void* gomp_parallel);
@@ -101,7 +103,8 @@ void echoic_use_openmp(void* gomp_parallel);
 echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* constants, size_t constant_count,
                              int type, char* message, size_t size);
 void echoic_plan_free(echoic_plan* plan);
-size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set; 0: there is no such matrix */
+size_t echoic_packed_bytes(const echoic_plan* plan, size_t matrix); /* under the current instruction set; 0: there is no such matrix, or it has no such numbers */
+/* Of a matrix whose packed bytes are not 0. */
 void echoic_pack(const echoic_plan* plan, size_t matrix, const echoic_matrix* from, void* packed);
 /* Several runs side by side: the two directions of a layer. Each on its own threads, all together on `threads`. */
 int echoic_execute(const echoic_plan* const* plans, const echoic_run* runs, size_t count, int threads, char* message,

@@ -40,7 +40,7 @@ bool splits_columns(const echoic_run& run, size_t weight_bytes) {
     constexpr size_t kWorthMeeting = 128 << 10, kMoreThanCoresKeep = 2 << 20;
     if (run.threads == 1) return false;
     return (weight_bytes >= kWorthMeeting && run.batch < 2 * run.threads) ||
-           (weight_bytes > kMoreThanCoresKeep && run.batch <= 4 * run.threads);
+           (weight_bytes >= kMoreThanCoresKeep && run.batch <= 4 * run.threads);
 }
 
 // Calls in which threads are not to wait for each other, since other work held them up.
@@ -57,7 +57,7 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels<T>()), totals_(plan, run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), totals_(plan, run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (size_t m = 0; m < run.matrix_count; ++m)
             if (to_pack(m)) bytes_ += packed_bytes(plan, m);
@@ -93,7 +93,7 @@ class ExecutionOf final : public Execution {
             const echoic_matrix& from = run_.matrices[m];
             if (begin < end)
                 kernels_.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
-                              from.column_stride, k, end - begin, room_[m] + begin * k);
+                              from.column_stride, k, end - begin, room_[m] + begin * kernels_.depth(k));
         }
     }
 
@@ -175,26 +175,26 @@ class Round {
 
 template <class T>
 size_t packed_numbers(const Plan& plan, size_t matrix) {
-    const Kernels<T>& use = kernels<T>();
-    return size_t(panels(use, plan.matrix_columns[matrix]) * use.panel * plan.matrix_rows[matrix]);
+    const Kernels<T>& use = kernels_for<T>(plan);
+    return size_t(panels(use, plan.matrix_columns[matrix]) * use.panel * use.depth(plan.matrix_rows[matrix]));
 }
 
 }  // namespace
 
 size_t packed_bytes(const Plan& plan, size_t matrix) {
-    const size_t bytes = plan.type == ECHOIC_FLOAT32 ? packed_numbers<float>(plan, matrix) * sizeof(float)
-                                                     : packed_numbers<double>(plan, matrix) * sizeof(double);
+    const size_t bytes = plan.type == ECHOIC_FLOAT64 ? packed_numbers<double>(plan, matrix) * sizeof(double)
+                                                     : packed_numbers<float>(plan, matrix) * sizeof(float);
     return (bytes + 63) / 64 * 64;
 }
 
 void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, void* packed) {
     const int64_t k = plan.matrix_rows[matrix], n = plan.matrix_columns[matrix];
-    if (plan.type == ECHOIC_FLOAT32)
-        kernels<float>().pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
-                              static_cast<float*>(packed));
-    else
+    if (plan.type == ECHOIC_FLOAT64)
         kernels<double>().pack(static_cast<const double*>(from.data), from.row_stride, from.column_stride, k, n,
                                static_cast<double*>(packed));
+    else
+        kernels_for<float>(plan).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
+                                      static_cast<float*>(packed));
 }
 
 void execute(const std::vector<Run>& runs, int threads) {
@@ -209,8 +209,8 @@ void execute(const std::vector<Run>& runs, int threads) {
     double products = 0;
     for (const auto& [plan, run] : runs) {
         if (run->steps == 0 || run->batch == 0) continue;
-        executions.push_back(plan->type == ECHOIC_FLOAT32 ? begin<float>(*plan, *run, executions.size())
-                                                          : begin<double>(*plan, *run, executions.size()));
+        executions.push_back(plan->type == ECHOIC_FLOAT64 ? begin<double>(*plan, *run, executions.size())
+                                                          : begin<float>(*plan, *run, executions.size()));
         bytes += executions.back()->bytes_to_pack();
         sums = sums || run->sum_count + run->total_count > 0;
         for (size_t i = 0; i < run->sum_count; ++i)

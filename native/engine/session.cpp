@@ -21,7 +21,7 @@ class SessionOf final : public Session {
    public:
     SessionOf(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
-        : plan_(plan), kernels_(kernels<T>()), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        : plan_(plan), kernels_(kernels_for<T>(plan)), active_(batch), count_(size_t(plan.outside - 2) / 2) {
         if (int8) kernels_.matmul = kernels_.matmul_int8;
         if (!plan.totals.empty()) throw std::invalid_argument("session: its plan sums over all steps");
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
@@ -160,7 +160,7 @@ std::unique_ptr<Session> make_session(const Plan& plan, int64_t batch, int threa
     if (plan.outside < 2 || plan.outside % 2 != 0)
         throw std::invalid_argument("session: the plan has no input, output and states in pairs");
     const bool int8 = weights == ECHOIC_WEIGHTS_INT8;
-    if (plan.type == ECHOIC_FLOAT32)
+    if (plan.type != ECHOIC_FLOAT64)
         return std::make_unique<SessionOf<float>>(plan, batch, threads, int8, vectors, matrices);
     if (int8) throw std::invalid_argument("session: weights of eight bits are for steps in float32");
     return std::make_unique<SessionOf<double>>(plan, batch, threads, int8, vectors, matrices);

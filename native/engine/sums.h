@@ -15,8 +15,10 @@ namespace echoic {
 template <class T>
 class Sums {
    public:
-    Sums(const echoic_run& run, const Kernels<T>& kernels, Arena& arena) : run_(run), kernels_(kernels), arena_(arena) {
+    Sums(const echoic_run& run, const Kernels<T>& kernels, Arena& arena)
+        : run_(run), kernels_(kernels), block_(kernels.block), arena_(arena) {
         lefts_.reserve(kDepth);
+        rights_.reserve(kDepth);
         places_.reserve(kDepth);
     }
 
@@ -28,9 +30,9 @@ class Sums {
             while (s + count_ < run_.sum_count && run_.sums[s + count_].left == sums_->left &&
                    run_.sums[s + count_].left_width == sums_->left_width)
                 ++count_;
-            const int64_t width = sums_->left_width, blocks = (width + kBlock - 1) / kBlock;
-            first_ = std::min(width, blocks * part / parts * kBlock);
-            last_ = std::min(width, blocks * (part + 1) / parts * kBlock);
+            const int64_t width = sums_->left_width, blocks = (width + block_ - 1) / block_;
+            first_ = std::min(width, blocks * part / parts * block_);
+            last_ = std::min(width, blocks * (part + 1) / parts * block_);
             if (first_ < last_) all_rows();
             s += count_;
         }
@@ -39,7 +41,6 @@ class Sums {
    private:
     static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
     static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
-    static constexpr int64_t kSoon = 8;             // rows between one that is copied and one that is fetched
     static constexpr int64_t kPanels = 2;           // that all blocks are multiplied with, one after the other
     static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
 
@@ -55,9 +56,9 @@ class Sums {
         int64_t width = 0;
         for (size_t s = 0; s < count_; ++s) width += packed_width(sums_[s]);
         depth_ = width == 0 ? kDepth : std::clamp(kNumbers / width, int64_t(32), kDepth);
-        char* memory = arena_.at_least(size_t((width + kTogether * kBlock) * depth_) * sizeof(T));
+        char* memory = arena_.at_least(size_t((width + kTogether * block_) * kernels_.depth(depth_)) * sizeof(T));
         packed_ = reinterpret_cast<T*>(memory);
-        blocks_ = packed_ + width * depth_;
+        blocks_ = packed_ + width * kernels_.depth(depth_);
         anew_ = true;
         for (int64_t step = 0; step < run_.steps; ++step)
             for (int64_t rank = 0; rank < run_.active[step]; ++rank) {
@@ -81,58 +82,31 @@ class Sums {
 
     // The rows gathered so far are added to what was summed before, or to nothing.
     void add() {
+        const int64_t rows = int64_t(lefts_.size());
         T* to = packed_;
         for (size_t s = 0; s < count_; ++s) {
             if (sums_[s].outer == nullptr) continue;
-            pack(sums_[s], to);
-            to += packed_width(sums_[s]) * int64_t(lefts_.size());
+            rights_.clear();
+            for (const Place& at : places_) rights_.push_back(right(sums_[s], at));
+            kernels_.pack_rows(rights_.data(), rows, sums_[s].right_width, to);
+            to += packed_width(sums_[s]) * kernels_.depth(rows);
         }
-        for (int64_t column = first_; column < last_; column += kTogether * kBlock) {
-            const int64_t end = std::min(last_, column + kTogether * kBlock);
-            copy_columns(column, end);
+        for (int64_t column = first_; column < last_; column += kTogether * block_) {
+            const int64_t end = std::min(last_, column + kTogether * block_);
+            if (to != packed_) {
+                kernels_.deal(lefts_.data(), rows, column, end, blocks_);
+                add_products(column, end);
+            }
             add_columns(column, end);
-            add_products(column, end);
         }
         lefts_.clear();
         places_.clear();
         anew_ = false;
     }
 
-    // Rows lie too far apart for the processor to foresee the next one.
-    static void fetch(const T* soon, int64_t count) {
-        for (int64_t i = 0; i < count; i += int64_t(64 / sizeof(T))) __builtin_prefetch(soon + i);
-    }
-
-    void pack(const echoic_sum& sum, T* packed) const {
-        const int64_t panel = kernels_.panel, depth = int64_t(lefts_.size());
-        for (int64_t k = 0; k < depth; ++k) {
-            const T* from = right(sum, places_[size_t(k)]);
-            fetch(right(sum, places_[size_t(std::min(k + kSoon, depth - 1))]), sum.right_width);
-            for (int64_t column = 0; column < sum.right_width; column += panel) {
-                const int64_t count = std::min(panel, sum.right_width - column);
-                T* to = packed + column * depth + k * panel;
-                std::memcpy(to, from + column, size_t(count) * sizeof(T));
-                std::fill(to + count, to + panel, T(0));
-            }
-        }
-    }
-
-    // Blocks of columns of the left array, one after the other, kBlock numbers for every row; of the last block as many
-    // as there are, and whatever was there.
-    void copy_columns(int64_t begin, int64_t end) {
-        const int64_t depth = int64_t(lefts_.size()), whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
-        for (int64_t k = 0; k < depth; ++k) {
-            fetch(lefts_[size_t(std::min(k + kSoon, depth - 1))] + begin, end - begin);
-            const T* from = lefts_[size_t(k)] + begin;
-            T* to = blocks_ + k * kBlock;
-            for (int64_t b = 0; b < whole; ++b) std::memcpy(to + b * depth * kBlock, from + b * kBlock, kBlock * sizeof(T));
-            std::memcpy(to + whole * depth * kBlock, from + whole * kBlock, size_t(rest) * sizeof(T));
-        }
-    }
-
-    // Some panels of a right array after the others, by all the blocks that were copied.
+    // Some panels of a right array after the others, by all the blocks that were dealt.
     void add_products(int64_t begin, int64_t end) const {
-        const int64_t depth = int64_t(lefts_.size());
+        const int64_t rows = int64_t(lefts_.size()), depth = kernels_.depth(rows);
         const T* packed = packed_;
         for (size_t s = 0; s < count_; ++s) {
             const echoic_sum& sum = sums_[s];
@@ -140,16 +114,16 @@ class Sums {
             Product<T> product{};
             product.packed = packed;
             product.target_stride = product.added_stride = sum.right_width;
-            product.k = depth;
+            product.k = rows;
             product.n = sum.right_width;
             const int64_t all = panels(kernels_, sum.right_width);
             for (int64_t panel = 0; panel < all; panel += kPanels) {
                 product.first_panel = panel, product.last_panel = std::min(all, panel + kPanels);
-                for (int64_t block = begin; block < end; block += kBlock) {
+                for (int64_t block = begin; block < end; block += block_) {
                     product.source = blocks_ + (block - begin) * depth;
                     product.target = static_cast<T*>(sum.outer) + block * sum.right_width;
                     product.added = anew_ ? nullptr : product.target;
-                    product.m = std::min(int64_t(kBlock), end - block);
+                    product.m = std::min(block_, end - block);
                     kernels_.matmul_transposed(product);
                 }
             }
@@ -158,34 +132,35 @@ class Sums {
     }
 
     void add_columns(int64_t begin, int64_t end) const {
-        for (size_t s = 0; s < count_; ++s) {
-            if (sums_[s].columns == nullptr) continue;
-            for (int64_t block = begin; block < end; block += kBlock)
-                add_columns(static_cast<T*>(sums_[s].columns) + block, blocks_ + (block - begin) * int64_t(lefts_.size()),
-                            std::min(int64_t(kBlock), end - block));
+        const bool wanted = std::any_of(sums_, sums_ + count_, [](const echoic_sum& sum) { return sum.columns != nullptr; });
+        if (!wanted) return;
+        constexpr int64_t most = 16;  // columns of all rows that are added up together
+        for (int64_t low = begin; low < end; low += most) {
+            const int64_t count = std::min(most, end - low);
+            T sums[2][most] = {};  // of even and odd rows, which do not wait for each other
+            for (size_t k = 0; k < lefts_.size(); ++k)
+                for (int64_t i = 0; i < count; ++i) sums[k % 2][i] += lefts_[k][low + i];
+            for (size_t s = 0; s < count_; ++s) {
+                T* columns = static_cast<T*>(sums_[s].columns);
+                if (columns == nullptr) continue;
+                for (int64_t i = 0; i < count; ++i) {
+                    const T sum = sums[0][i] + sums[1][i];
+                    columns[low + i] = anew_ ? sum : columns[low + i] + sum;
+                }
+            }
         }
-    }
-
-    void add_columns(T* columns, const T* block, int64_t count) const {
-        constexpr int64_t together = 4 * kBlock;  // numbers of some rows: one row alone would wait for every addition
-        const int64_t numbers = int64_t(lefts_.size()) * kBlock, whole = numbers / together * together;
-        T sums[together] = {};
-        for (int64_t n = 0; n < whole; n += together)
-            for (int64_t i = 0; i < together; ++i) sums[i] += block[n + i];
-        for (int64_t i = 0; i < numbers - whole; ++i) sums[i] += block[whole + i];
-        for (int64_t i = kBlock; i < together; ++i) sums[i % kBlock] += sums[i];
-        for (int64_t i = 0; i < count; ++i) columns[i] = anew_ ? sums[i] : columns[i] + sums[i];
     }
 
     const echoic_run& run_;
     const Kernels<T>& kernels_;
+    const int64_t block_;  // columns of a left array that are multiplied at once
     Arena& arena_;
     const echoic_sum* sums_ = nullptr;  // those made together
     size_t count_ = 0;
     int64_t first_ = 0, last_ = 0, depth_ = 0;
     bool anew_ = true;
     T *packed_ = nullptr, *blocks_ = nullptr;
-    std::vector<const T*> lefts_;  // the rows gathered
+    std::vector<const T*> lefts_, rights_;  // the rows gathered
     std::vector<Place> places_;
 };
 

@@ -21,7 +21,6 @@ enum Op : int {
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
-constexpr int kBlock = 6;          // rows of a register block of the matmul, in most cases
 
 // target[r, c] = op(a[r, c], b[r, c], c[r, c]) for rows x columns; a stride of 0 repeats a row.
 template <class T>
@@ -55,11 +54,18 @@ struct Product {
 template <class T>
 struct Kernels {
     int64_t panel;  // columns that are packed together
+    int64_t block;  // rows of a transposed source
+    int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
     Reduction<T> sum, max;
     void (*matmul)(const Product<T>&);
-    // The same for m <= kBlock, from a source [K, kBlock] that holds the transposed one.
+    // The same for m <= block, from a transposed source as `deal` makes it.
     void (*matmul_transposed)(const Product<T>&);
+    // The columns [begin, end) of rows [K] that lie anywhere, `block` of them after the other as such sources; of the last
+    // one as many as there are, and whatever was there.
+    void (*deal)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks);
+    // A matrix [K, N] whose rows lie anywhere, packed.
+    void (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
     // The same from a matrix that is not packed.
     void (*matmul_unpacked)(const Product<T>&);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
@@ -75,6 +81,7 @@ struct InstructionSet {
     bool (*available)();
     const Kernels<float>* float32;
     const Kernels<double>* float64;
+    const Kernels<float>* (*bfloat16)();  // as float32, but products are of rounded numbers; null: it has none
 };
 
 }  // namespace echoic

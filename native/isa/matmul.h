@@ -21,6 +21,8 @@ constexpr int kAccumulators = 24, kMostRows = 8, kRowsAtOnce = 6;
 constexpr int kAccumulators = 12, kMostRows = 6, kRowsAtOnce = 4;
 #endif
 
+constexpr int kBlock = 6;  // rows of a transposed source
+
 // Steps of k between a row of weights that is used and one that is fetched, where weights come from afar.
 constexpr int64_t kSoon = 8;
 
@@ -233,6 +235,40 @@ template <class T>
 void matmul_transposed(const Product<T>& p) {
     static constexpr Runs<T> run = runs<T, Reading::across>(Rows{});
     run.of[p.m - 1](p, 0);
+}
+
+// A row that lies too far from the one before for the processor to foresee it is on its way from here on.
+template <class T>
+ALWAYS void fetch_row(const T* const* rows, int64_t k, int64_t row, int64_t begin, int64_t end) {
+    constexpr int64_t ahead = 8;
+    const T* from = rows[row + ahead < k ? row + ahead : k - 1];
+    for (int64_t i = begin; i < end; i += int64_t(64 / sizeof(T))) __builtin_prefetch(from + i);
+}
+
+template <class T>
+void deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks) {
+    const int64_t whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
+    for (int64_t row = 0; row < k; ++row) {
+        fetch_row(rows, k, row, begin, end);
+        const T* from = rows[row] + begin;
+        T* to = blocks + row * kBlock;
+        for (int64_t b = 0; b < whole; ++b) __builtin_memcpy(to + b * k * kBlock, from + b * kBlock, kBlock * sizeof(T));
+        __builtin_memcpy(to + whole * k * kBlock, from + whole * kBlock, size_t(rest) * sizeof(T));
+    }
+}
+
+template <class T>
+void pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
+    constexpr int64_t width = kPanel<T>;
+    const int64_t whole = n / width, rest = n % width;
+    for (int64_t row = 0; row < k; ++row) {
+        fetch_row(rows, k, row, 0, n);
+        const T* from = rows[row];
+        T* to = packed + row * width;
+        for (int64_t p = 0; p < whole; ++p) __builtin_memcpy(to + p * k * width, from + p * width, width * sizeof(T));
+        if (rest == 0) continue;
+        for (int64_t c = 0; c < width; ++c) to[whole * k * width + c] = c < rest ? from[whole * width + c] : T(0);
+    }
 }
 
 // A few rows by a few columns, along K.

@@ -15,6 +15,8 @@ template <class T>
 constexpr Kernels<T> make_table() {
     Kernels<T> table = {};
     table.panel = kPanel<T>;
+    table.block = kBlock;
+    table.depth = [](int64_t k) { return k; };
 #define X(name, arity) table.pointwise[op_##name] = pointwise<T, do_##name, arity>;
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1)
     X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1)
@@ -26,6 +28,8 @@ constexpr Kernels<T> make_table() {
     table.max = reduce_max<T>;
     table.matmul = matmul<T>;
     table.matmul_transposed = matmul_transposed<T>;
+    table.deal = deal<T>;
+    table.pack_rows = pack_rows<T>;
     table.matmul_unpacked = matmul_unpacked<T>;
     table.pack = pack<T>;
     if constexpr (std::is_same_v<T, float>) {

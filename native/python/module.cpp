@@ -88,10 +88,11 @@ void execute(const std::vector<const echoic_plan*>& plans, const std::vector<ech
 
 class Plan {
    public:
-    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, bool float64) {
+    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, bool float64, bool bfloat16) {
+        if (float64 && bfloat16) throw std::invalid_argument("plan: bfloat16 products are for float32");
+        const int type = float64 ? ECHOIC_FLOAT64 : bfloat16 ? ECHOIC_BFLOAT16 : ECHOIC_FLOAT32;
         char message[256] = "";
-        plan_ = echoic_plan_new(code.data(), code.size(), constants.data(), constants.size(), float64, message,
-                                sizeof message);
+        plan_ = echoic_plan_new(code.data(), code.size(), constants.data(), constants.size(), type, message, sizeof message);
         if (plan_ == nullptr) throw std::invalid_argument(message);
     }
     Plan(const Plan&) = delete;
@@ -179,7 +180,7 @@ class Session {
         session_ = echoic_session_new(plan.get(), batch, threads, weights, vector_array.data(), vector_array.size(),
                                       matrix_array.data(), matrix_array.size(), message, sizeof message);
         if (session_ == nullptr) throw std::invalid_argument(message);
-        format_ = echoic_session_type(session_) == ECHOIC_FLOAT32 ? 'f' : 'd';
+        format_ = echoic_session_type(session_) == ECHOIC_FLOAT64 ? 'd' : 'f';
         input_ = echoic_session_width(session_, 0), output_ = echoic_session_width(session_, 1);
     }
     Session(const Session&) = delete;
@@ -214,8 +215,8 @@ NB_MODULE(_native, m) {
     nb::set_leak_warnings(false);  // plans live as long as the process
     m.doc() = "The native engine: executes programs of recurrent steps.";
     nb::class_<Plan>(m, "Plan", "A step laid out for the engine; see echoic.program.plan.")
-        .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, bool>(), nb::arg("code"),
-             nb::arg("constants"), nb::arg("float64"))
+        .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, bool, bool>(), nb::arg("code"),
+             nb::arg("constants"), nb::arg("float64"), nb::arg("bfloat16") = false)
         .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
              nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"),
              nb::arg("sums") = std::vector<Sum>{}, nb::arg("totals") = std::vector<Address>{})
@@ -237,6 +238,7 @@ NB_MODULE(_native, m) {
         for (int i = 0; i < echoic_instruction_set_count(); ++i) names.push_back(echoic_instruction_set_name(i));
         return names;
     });
+    m.def("has_bfloat16", [] { return echoic_has_bfloat16() != 0; }, "Whether the instruction set in use multiplies bfloat16.");
     m.def("choose_instruction_set", [](const std::string& name) {
         char message[256] = "";
         if (!echoic_choose_instruction_set(name.c_str(), message, sizeof message))

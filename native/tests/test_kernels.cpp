@@ -200,7 +200,7 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     const std::vector<T> added = whole_numbers<T>(random, m * n), bias = whole_numbers<T>(random, n);
     const int64_t down = transposed ? 1 : n, right = transposed ? k : 1;
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel, half = panels / 2;
-    std::vector<T> packed(size_t(panels * kernels.panel * k), T(kNaN)), target(size_t(m * (n + 1)), T(123)), due;
+    std::vector<T> packed(size_t(panels * kernels.panel * kernels.depth(k)), T(kNaN)), target(size_t(m * (n + 1)), T(123)), due;
     kernels.pack(w.data(), down, right, k, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
@@ -218,6 +218,71 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
         kernels.matmul_unpacked({x.data(), k, nullptr, target.data(), n + 1, adds ? added.data() : nullptr, n,
                                  adds ? bias.data() : nullptr, m, k, n, first, last, w.data(), k, false});
     CHECK(alike(target, due));
+}
+
+// [K, M] transposed by [K, N], of rows that lie anywhere: gradients of weights.
+template <class T>
+void outer_products(const Kernels<T>& kernels, Random& random, int64_t k, int64_t m, int64_t n) {
+    const std::vector<T> x = whole_numbers<T>(random, k * m), w = whole_numbers<T>(random, k * n);
+    std::vector<const T*> left, right;
+    for (int64_t i = k - 1; i >= 0; --i) left.push_back(&x[size_t(i * m)]), right.push_back(&w[size_t(i * n)]);
+    const int64_t panels = (n + kernels.panel - 1) / kernels.panel, depth = kernels.depth(k), first = m / 3;
+    std::vector<T> packed(size_t(panels * kernels.panel * depth), T(kNaN)), target(size_t(m * n), 1), due(target);
+    std::vector<T> blocks(size_t((m + kernels.block) * depth), T(kNaN));
+    kernels.pack_rows(right.data(), k, n, packed.data());
+    kernels.deal(left.data(), k, first, m, blocks.data());
+    for (int64_t column = first; column < m; column += kernels.block) {
+        Product<T> product{};
+        product.source = blocks.data() + (column - first) * depth;
+        product.packed = packed.data();
+        product.target = &target[size_t(column * n)];
+        product.added = column % 2 ? product.target : nullptr;
+        product.target_stride = product.added_stride = n;
+        product.m = std::min(kernels.block, m - column), product.k = k, product.n = n;
+        product.last_panel = panels;
+        kernels.matmul_transposed(product);
+        for (int64_t r = column; r < column + product.m; ++r)
+            for (int64_t c = 0; c < n; ++c) {
+                T sum = column % 2 ? 1 : 0;
+                for (int64_t i = 0; i < k; ++i) sum += x[size_t(i * m + r)] * w[size_t(i * n + c)];
+                due[size_t(r * n + c)] = sum;
+            }
+    }
+    CHECK(alike(target, due));
+}
+
+// What is multiplied is rounded to eight significant bits, to the nearer number, sums are float32.
+void rounded_product(const Kernels<float>& kernels, Random& random, int64_t m, int64_t k, int64_t n) {
+    const std::vector<float> x = random.numbers<float>(m * k), w = random.numbers<float>(k * n);
+    const int64_t panels = (n + kernels.panel - 1) / kernels.panel;
+    std::vector<float> packed(size_t(panels * kernels.panel * kernels.depth(k))), target(size_t(m * n), float(kNaN));
+    kernels.pack(w.data(), n, 1, k, n, packed.data());
+    kernels.matmul({x.data(), k, packed.data(), target.data(), n, nullptr, 0, nullptr, m, k, n, 0, panels, nullptr, 0, false});
+    auto rounded = [](float number) {
+        int exponent;
+        std::frexp(number, &exponent);
+        return std::ldexp(std::nearbyint(std::ldexp(double(number), 8 - exponent)), exponent - 8);
+    };
+    for (int64_t r = 0; r < m; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+            double sum = 0, sizes = 0;
+            for (int64_t i = 0; i < k; ++i) {
+                const double product = rounded(x[size_t(r * k + i)]) * rounded(w[size_t(i * n + c)]);
+                sum += product, sizes += std::abs(product);
+            }
+            CHECK(std::abs(target[size_t(r * n + c)] - sum) <= 1e-6 * sizes);
+        }
+}
+
+// Small whole numbers are not changed by rounding.
+void bfloat16_kernels(const Kernels<float>& kernels, Random& random) {
+    for (int64_t m : {1, 2, 5, 15, 16, 17, 31, 32, 33, 50})
+        for (auto [k, n] : {std::pair(1, 1), {3, 7}, {31, 33}, {32, 32}, {33, 130}, {512, 40}, {513, 31}, {1100, 67}}) {
+            rounded_product(kernels, random, m, k, n);
+            for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
+        }
+    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}})
+        outer_products(kernels, random, k, m, n);
 }
 
 // The largest size among some numbers, 0 for what counts as zeros, NaN if one is not finite.
@@ -289,6 +354,8 @@ void every_kernel() {
         for (int64_t m = 1; m <= 14; ++m)
             for (auto [k, n] : {std::pair(1, 1), {3, 7}, {7, 63}, {40, 3}, {16, 129}, {5, 48}, {2, 130}, {4, 257}})
                 for (int how = 0; how < 8; ++how) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
+        for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}})
+            outer_products(table<T>(set), random, k, m, n);
         // More rows than are taken at once, and a matrix too large to be read again for others
         for (auto [m, k, n] : {std::tuple(100, 300, 300), {31, 1000, 600}})
             for (int how : {1, 6}) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
@@ -296,6 +363,8 @@ void every_kernel() {
             for (int64_t m : {1, 2, 3, 5, 6, 8, 13})
                 for (auto [k, n] : {std::pair(1, 1), {3, 7}, {40, 3}, {16, 129}, {512, 48}, {513, 17}, {1100, 67}})
                     for (int how = 0; how < 4; ++how) product_int8(*set.float32, random, m, k, n, how & 1, how & 2);
+        if constexpr (sizeof(T) == sizeof(float))
+            if (set.bfloat16 != nullptr) bfloat16_kernels(*set.bfloat16(), random);
         if (failures() != before) std::fprintf(stderr, "  %s, %d bytes a number\n", set.name, int(sizeof(T)));
     }
 }

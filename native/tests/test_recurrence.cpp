@@ -9,12 +9,13 @@ const std::vector<std::vector<int64_t>> kLengths = {{1}, {1, 1}, {5}, {4, 4, 4},
 const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1}};
 
 template <class T>
-void compare(int64_t h, const std::vector<int64_t>& lengths, bool resets, double tolerance, bool descending = false) {
+void compare(int64_t h, const std::vector<int64_t>& lengths, bool resets, double tolerance, bool descending = false,
+             int type = sizeof(T) == 8 ? ECHOIC_FLOAT64 : ECHOIC_FLOAT32) {
     Random random(uint64_t(h) * 100 + lengths.size() + resets);
     const lstm::Shape shape(h, lengths, resets, random, descending);
     lstm::Numbers<double> expected(shape, random);
     lstm::run_plainly(shape, expected);
-    const lstm::Plans plans(h, sizeof(T) == 8);
+    const lstm::Plans plans(h, type);
     for (int threads : {1, 2, 3}) {
         lstm::Numbers<T> found(expected, shape);
         lstm::run_by_engine(plans, shape, found, threads);
@@ -82,6 +83,9 @@ void test_recurrence() {
                     compare<double>(h, lengths, resets, 1e-12);
                     compare<float>(h, lengths, resets, 2e-5, true);
                 }
+        for (int64_t h : {1, 7, 67})  // rounded: by a 256th, in every step
+            for (const auto& lengths : kLengths)
+                if (echoic_has_bfloat16()) compare<float>(h, lengths, true, 0.15, false, ECHOIC_BFLOAT16);
         for (const auto& lengths : kLong)
             for (bool descending : {false, true}) {
                 compare<float>(67, lengths, true, 2e-4, descending);

@@ -1,19 +1,36 @@
-"""Under autocast the native engine calculates in float32: nothing of a call or its gradients is rounded."""
+"""Autocast: where a processor has no products of bfloat16 nothing is rounded; where it has, what matmuls multiply is."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 import torch
 from tests.conformance.cases import CASES, Case, make_problem
-from tests.tolerances import EXACT, assert_same
+from tests.tolerances import EXACT, TOLERANCES, assert_same
 from torch import Tensor
 
+from echoic import _native
 from echoic.cells import GRU, LSTM, Cell
 from echoic.engine import unroll
 from echoic.engine.call import Call
-from echoic.engine.choice import fastest
+from echoic.engine.choice import explain, fastest
 from echoic.engine.native import Native
 from echoic.engine.torch_fused import TorchFused
+from echoic.layers import Recurrent
+
+SHORT = _native.has_bfloat16()
+only_where_short = pytest.mark.skipif(not SHORT, reason="no AMX here: this processor does not multiply bfloat16")
+
+
+@pytest.fixture
+def full() -> Iterator[None]:
+    """An instruction set without products of bfloat16, if the best has them."""
+    if SHORT:
+        _native.choose_instruction_set("avx512")
+    assert not _native.has_bfloat16()
+    yield
+    _native.choose_instruction_set("")
 
 
 def everything(cell: Cell, inputs: Tensor, state: tuple[Tensor, ...], *, memory: str, short: bool) -> dict[str, Tensor]:
@@ -28,6 +45,7 @@ def everything(cell: Cell, inputs: Tensor, state: tuple[Tensor, ...], *, memory:
     return found | {f"gradient {i}": g for i, g in enumerate(gradients) if g is not None}
 
 
+@pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_autocast_changes_nothing(case: Case) -> None:
     given = make_problem(case, 3, 11).to(torch.float32)
@@ -38,6 +56,7 @@ def test_autocast_changes_nothing(case: Case) -> None:
     assert_same(short, full, EXACT)
 
 
+@pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
 def test_nor_where_steps_are_run_again(memory: str) -> None:
     torch.manual_seed(1)
@@ -47,6 +66,80 @@ def test_nor_where_steps_are_run_again(memory: str) -> None:
     assert_same(short, full, EXACT)
 
 
+@only_where_short
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_multiplied_is_rounded(case: Case) -> None:
+    given = make_problem(case, 3, 11).to(torch.float32)
+    full, short = (
+        everything(given.cell, given.inputs, tuple(given.state), memory="store", short=short) for short in (False, True)
+    )
+    assert {name: value.dtype for name, value in short.items()} == dict.fromkeys(full, torch.float32)
+    assert list(short) == list(full)
+    for name, value in full.items():  # as a whole: a rectified unit may go the other way
+        assert (short[name] - value).norm() <= TOLERANCES[torch.bfloat16].relative * value.norm(), name
+    if "matmul" in explain("native", given.cell, Call(given.inputs, given.state, given.state)):
+        assert any(not torch.equal(short[name], full[name]) for name in full)
+
+
+@only_where_short
+@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_steps_that_are_run_again_are_rounded_again(kind: type[Cell], memory: str) -> None:
+    torch.manual_seed(1)
+    cell, inputs = kind(3, 50), torch.randn(33, 40, 3)
+    state = tuple(torch.randn(33, 50) for _ in cell.initial_state(1))
+    stored, again = (everything(cell, inputs, state, memory=m, short=True) for m in ("store", memory))
+    assert torch.equal(again["outputs"], stored["outputs"])
+    assert_same(again, stored, TOLERANCES[torch.float32])
+
+
+@only_where_short
+def test_both_directions_and_rows_of_unequal_lengths() -> None:
+    torch.manual_seed(6)
+    layer = Recurrent(LSTM(20, 40), bidirectional=True, backend="native")
+    inputs, lengths = torch.randn(35, 9, 20), torch.randint(0, 10, (35,))
+    full, _ = layer(inputs, lengths=lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        short, _ = layer(inputs, lengths=lengths)
+    assert_same({"outputs": short}, {"outputs": full}, TOLERANCES[torch.bfloat16])
+    assert not torch.equal(short, full)
+
+
+@only_where_short
+def test_what_is_said_of_rounding() -> None:
+    cell = LSTM(3, 5)
+    call = Call(torch.randn(6, 2, 3), cell.initial_state(2), cell.initial_state(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert explain("auto", cell, call).startswith("native: amx")
+        assert "matmuls multiply bfloat16 numbers" in explain("auto", cell, call)
+    with torch.autocast("cpu", torch.float16):
+        assert "in float32, whatever autocast asks for" in explain("native", cell, call)
+    double = Call(call.inputs.double(), cell.double().initial_state(2), cell.initial_state(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "in float32, whatever autocast asks for" in explain("native", cell, double)
+
+
+@pytest.mark.usefixtures("full")
+def test_a_plan_that_the_instruction_set_cannot_execute() -> None:
+    with pytest.raises(ValueError, match="no bfloat16 products"):
+        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], False, True)
+    with pytest.raises(ValueError, match="for float32"):
+        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], True, True)
+
+
+@only_where_short
+def test_nor_once_another_is_chosen() -> None:
+    plan = _native.Plan([2, 2, 4, 4, 0, 1, 4, 4, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], False, True)
+    assert plan.packed_bytes(0) >= 4 * 4 * 2
+    try:
+        _native.choose_instruction_set("scalar")
+        with pytest.raises(ValueError, match="no such"):
+            plan.packed_bytes(0)
+    finally:
+        _native.choose_instruction_set("")
+
+
+@pytest.mark.usefixtures("full")
 def test_gradients_of_gradients() -> None:
     torch.manual_seed(2)
     cell = GRU(3, 5)
@@ -61,6 +154,7 @@ def test_gradients_of_gradients() -> None:
     assert_same(found[1], found[0], EXACT)
 
 
+@pytest.mark.usefixtures("full")
 def test_inputs_that_autocast_made_shorter() -> None:
     torch.manual_seed(3)
     cell, below = LSTM(4, 5), torch.nn.Linear(3, 4)
@@ -90,6 +184,7 @@ def test_compiled() -> None:
     assert torch.equal(found, run(inputs))
 
 
+@pytest.mark.usefixtures("full")
 @pytest.mark.parametrize(
     ("has", "options", "kind"),
     [

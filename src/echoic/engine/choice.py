@@ -6,7 +6,8 @@ from echoic import notices
 from echoic.cells import Cell
 from echoic.engine.call import Backend, Call
 from echoic.engine.explanation import explain_native
-from echoic.engine.native import Native
+from echoic.engine.native import BUILT, Native
+from echoic.engine.precision import shortens_products
 from echoic.engine.reference import Reference
 from echoic.engine.scan import Scan
 from echoic.engine.torch_fused import TorchFused, calculates_shorter
@@ -46,8 +47,8 @@ def choose(name: str, cell: Cell, call: Call) -> Backend:
 def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
     """The first backend that can run the call, and why each before it cannot."""
     refusals = []
-    # A kernel in the type that autocast asks for goes before ours, which calculates in float32
-    shorter = calculates_shorter(cell, call)
+    # A kernel in the type that autocast asks for goes before ours, where ours calculates in float32
+    shorter = calculates_shorter(cell, call) and not (BUILT and shortens_products(call.inputs))
     for backend in sorted(BACKENDS, key=lambda each: not isinstance(each, TorchFused)) if shorter else BACKENDS:
         reason = backend.refusal(cell, call)
         if reason is None:
@@ -63,7 +64,7 @@ def explain(name: str, cell: Cell, call: Call) -> str:
     else:
         backend, refusals = fastest(cell, call)
         why = f" ({'; '.join(refusals)})" if refusals else ""
-    details = explain_native(cell, call.inputs.dtype) if isinstance(backend, Native) else ""
+    details = explain_native(cell, call.inputs) if isinstance(backend, Native) else ""
     return backend.name + why + (f": {details}" if details else "")
 
 

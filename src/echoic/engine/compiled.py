@@ -59,16 +59,17 @@ class Compiled:
 
     Args:
         recording: the step.
+        key: stands for this object in the arguments of operators.
+        short: whether matmuls multiply bfloat16 numbers; all else is float32.
 
     Attributes:
-        key: stands for this object in the arguments of operators.
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
         aliased: the field of the state that is the output too, or None.
         prologue: makes the parameters of its programs.
     """
 
-    def __init__(self, recording: Recording, key: str) -> None:
-        self.recording, self.key = recording, key
+    def __init__(self, recording: Recording, key: str, short: bool = False) -> None:
+        self.recording, self.key, self.short = recording, key, short
         self.fields, self.prologue = recording.fields, Prologue(recording.prologue)
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
@@ -151,7 +152,7 @@ class Compiled:
         placed = {**sources, **{name: where for name, (where,) in results.items()}}
         timeless = [name for name, where in placed.items() if ports[where.port].role == PACKED]
         plan = make_plan(program, [port.width for port in ports], sources, results, timeless)
-        native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64)
+        native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64, self.short)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
         work = sum(plan.matrix_sizes) + sum(
@@ -178,6 +179,8 @@ class Compiled:
             return Port(roles[prefix], self.fields.index(field), "", width), 0
         return Port(PACKED, 0, name, width), 0
 
+
+SHORT = " in bfloat16"  # after the key of a cell's step: the same with such products
 
 _PLAIN = {bool, int, float, str, type, NoneType, FunctionType, BuiltinFunctionType}
 _MODULES_OWN = frozenset(torch.nn.Module().__dict__) - {"training"}
@@ -228,6 +231,7 @@ def _compiled_anew(cell: Cell) -> Compiled | str:
                 with ThreadPoolExecutor(1) as thread:
                     recording = thread.submit(record, cell).result()
                 _by_structure[structure] = _by_key[key] = Compiled(recording, key)
+                _by_key[key + SHORT] = Compiled(recording, key + SHORT, short=True)
             except TraceRefusal as refusal:
                 _by_structure[structure] = str(refusal)
     return _by_structure[structure]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from echoic.cells import Cell
 from echoic.engine.compiled import Kernel, compiled
+from echoic.engine.precision import numbers, shortens_products
 from echoic.program.phases import Phase
 from echoic.program.plan import Matmul, Pointwise, Reduce, Stage
 
 
-def explain_native(cell: Cell, dtype: torch.dtype) -> str:
+def explain_native(cell: Cell, inputs: Tensor) -> str:
     """Instruction set, threads, operations of a step, the matmuls' share of the arithmetic, bytes kept and moved."""
     import echoic._native as engine
 
-    step = compiled(cell)
+    step, dtype = compiled(cell), numbers(inputs)
     assert not isinstance(step, str)
     kernels = [step.kernel(name, dtype) for name in ("forward", "backward")]
     sums = sum(2 * s.left_width * s.right_width for s in step.sums)
@@ -33,10 +35,16 @@ def explain_native(cell: Cell, dtype: torch.dtype) -> str:
         f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
         f"{weights * size:,} bytes of recurrent weights are read a step, "
         f"{kept * size:,} bytes a row and step are kept for the backward",
-        *(["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []),
+        *([_products(inputs)] if torch.is_autocast_enabled("cpu") else []),
         *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
     return "; ".join(lines)
+
+
+def _products(inputs: Tensor) -> str:
+    """What autocast changes."""
+    short = shortens_products(inputs)
+    return "matmuls multiply bfloat16 numbers" if short else "in float32, whatever autocast asks for"
 
 
 def _stages(kernel: Kernel, within: bool) -> list[Stage]:

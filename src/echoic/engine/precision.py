@@ -1,4 +1,8 @@
-"""What autocast means for the native engine: it calculates in float32, as operations without a shorter kernel do."""
+"""What autocast means for the native engine.
+
+It calculates in float32, as operations without a shorter kernel do. Where autocast asks for bfloat16 and the processor
+multiplies such numbers faster (AMX), what matmuls multiply is rounded to them; sums and all else stay float32.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,20 @@ def numbers(inputs: Tensor) -> torch.dtype:
     """The type of numbers in which a call with such inputs is calculated."""
     short = torch.is_autocast_enabled("cpu") and inputs.dtype == torch.get_autocast_dtype("cpu")
     return torch.float32 if short else inputs.dtype
+
+
+def shortens_products(inputs: Tensor) -> bool:
+    """Whether a call with such inputs is to multiply bfloat16 numbers, and can."""
+    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return False
+    return numbers(inputs) == torch.float32 and _has_bfloat16()
+
+
+@torch.compiler.assume_constant_result
+def _has_bfloat16() -> bool:
+    import echoic._native as engine
+
+    return engine.has_bfloat16()
 
 
 def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
