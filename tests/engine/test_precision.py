@@ -1,4 +1,4 @@
-"""Autocast: where a processor has no products of bfloat16 nothing is rounded; where it has, what matmuls multiply is."""
+"""Autocast: without products of bfloat16 nothing is rounded; with them, what matmuls multiply is."""
 
 from __future__ import annotations
 
