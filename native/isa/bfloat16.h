@@ -95,19 +95,16 @@ void deal_bfloat16(const float* const* rows, int64_t k, int64_t begin, int64_t e
 ALWAYS void settle_memory() { asm volatile("" ::: "memory"); }
 
 // Tiles 0 to 3 hold sums; 4, and 5 beside it where there are two blocks of rows, what is multiplied; the others weights.
-// A block of fewer rows takes less time.
-struct Configuration {
-    alignas(64) uint8_t bytes[64] = {1};  // the palette
-
-    Configuration(int64_t rows, int64_t more_rows) {
-        for (int tile = 0; tile < 8; ++tile) bytes[16 + 2 * tile] = 64, bytes[48 + tile] = kTileRows;
-        bytes[48 + 0] = bytes[48 + 1] = bytes[48 + 4] = uint8_t(rows);
-        bytes[48 + 2] = bytes[48 + 3] = uint8_t(more_rows ? more_rows : rows);
-        if (more_rows) bytes[48 + 5] = uint8_t(more_rows);
-        settle_memory();
-        _tile_loadconfig(bytes);
-    }
-};
+// A block of fewer rows takes less time. There may be no second block: 5 holds weights then.
+void configure(int64_t rows, int64_t more_rows) {
+    alignas(64) uint8_t bytes[64] = {1};  // the palette; from 16 on bytes of a tile's rows, from 48 on how many
+    for (int tile = 0; tile < 8; ++tile) bytes[16 + 2 * tile] = 64, bytes[48 + tile] = kTileRows;
+    bytes[48 + 0] = bytes[48 + 1] = bytes[48 + 4] = uint8_t(rows);
+    bytes[48 + 2] = bytes[48 + 3] = uint8_t(more_rows ? more_rows : rows);
+    if (more_rows) bytes[48 + 5] = uint8_t(more_rows);
+    settle_memory();
+    _tile_loadconfig(bytes);
+}
 
 ALWAYS void clear_sums() {
     _tile_zero(0);
@@ -219,26 +216,28 @@ void round_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t colu
 void some_rows(const Product<float>& whole, int64_t row, int64_t rows) {
     constexpr int64_t pair = 2 * kTileRows, block_bytes = kSpan / kTileDepth * kTileBytes;
     alignas(64) char x[kRowsAtOnceRounded / kTileRows * block_bytes];
-    const int64_t last = rows - rows % pair < rows && rows % pair <= kTileRows ? rows - rows % pair : rows;
+    const int64_t left = rows % pair, last = left <= kTileRows ? rows - left : rows;  // of those in pairs
     Product<float> p = whole;
     for (int64_t k = 0; k < p.k; k += kSpan) {
         const int64_t count = lesser(kSpan, p.k - k), from = k / kTileDepth, steps = steps_of(count);
         for (int64_t r = 0; r < rows; r += kTileRows)
             round_rows(p, row + r, lesser(kTileRows, rows - r), k, count, x + r / kTileRows * block_bytes);
-        int64_t shape = 0;
-        auto configure = [&](int64_t first, int64_t second) {
-            if (shape != first * pair + second) const Configuration configured(first, second);
-            shape = first * pair + second;
+        int64_t configured = 0;
+        auto take = [&](int64_t first, int64_t second) {
+            if (configured != first * pair + second) configure(first, second);
+            configured = first * pair + second;
         };
-        for (int64_t panel = p.first_panel; panel < p.last_panel; panel += 2) {
+        const int64_t groups = (p.last_panel - p.first_panel + 1) / 2;
+        for (int64_t g = 0; g < groups; ++g) {
+            const int64_t panel = p.first_panel + 2 * (p.backwards ? groups - 1 - g : g);
             for (int64_t r = 0; r < last; r += pair) {
                 const int64_t both = lesser(pair, last - r);
-                configure(kTileRows, both - kTileRows);
+                take(kTileRows, both - kTileRows);
                 for (int64_t each = panel; each < panel + 2 && each < p.last_panel; ++each)
                     multiply_both(p, x + r / kTileRows * block_bytes, row + r, both, each, from, steps);
             }
             if (last == rows) continue;
-            configure(rows - last, 0);
+            take(rows - last, 0);
             multiply(p, x + last / kTileRows * block_bytes, row + last, rows - last, panel, from, steps);
         }
         p.added = p.target, p.added_stride = p.target_stride, p.bias = nullptr;  // spans add up
@@ -251,7 +250,7 @@ void matmul_bfloat16(const Product<float>& p) {
 }
 
 void matmul_transposed_bfloat16(const Product<float>& p) {
-    const Configuration configured(p.m, 0);
+    configure(p.m, 0);
     for (int64_t panel = p.first_panel; panel < p.last_panel; panel += 2)
         multiply(p, reinterpret_cast<const char*>(p.source), 0, p.m, panel, 0, steps_of(p.k));
     _tile_release();
