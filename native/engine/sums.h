@@ -41,7 +41,6 @@ class Sums {
    private:
     static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
     static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
-    static constexpr int64_t kPanels = 2;           // that all blocks are multiplied with, one after the other
     static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
 
     struct Place {
@@ -116,9 +115,9 @@ class Sums {
             product.target_stride = product.added_stride = sum.right_width;
             product.k = rows;
             product.n = sum.right_width;
-            const int64_t all = panels(kernels_, sum.right_width);
-            for (int64_t panel = 0; panel < all; panel += kPanels) {
-                product.first_panel = panel, product.last_panel = std::min(all, panel + kPanels);
+            const int64_t all = panels(kernels_, sum.right_width), some = kernels_.block_panels;
+            for (int64_t panel = 0; panel < all; panel += some) {
+                product.first_panel = panel, product.last_panel = std::min(all, panel + some);
                 for (int64_t block = begin; block < end; block += block_) {
                     product.source = blocks_ + (block - begin) * depth;
                     product.target = static_cast<T*>(sum.outer) + block * sum.right_width;

@@ -9,6 +9,7 @@ const Kernels<float>* bfloat16_kernels_amx() {
     static const Kernels<float> table = [] {
         Kernels<float> made = *float_kernels_v4();
         made.block = kTileRows;
+        made.block_panels = 2;
         made.depth = bfloat16_depth;
         made.matmul = matmul_bfloat16;
         made.matmul_transposed = matmul_transposed_bfloat16;

@@ -54,7 +54,8 @@ struct Product {
 template <class T>
 struct Kernels {
     int64_t panel;  // columns that are packed together
-    int64_t block;  // rows of a transposed source
+    int64_t block;  // rows of a transposed source, and panels that it is best multiplied with at once
+    int64_t block_panels;
     int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
     Reduction<T> sum, max;

@@ -1,4 +1,4 @@
-// Products with a matrix that was packed before: blocks of up to 6 rows by a few vectors, held in registers over the
+// Products with a matrix that was packed before: blocks of up to 8 rows by a few vectors, held in registers over the
 // whole of K. And with one that is read too seldom to be packed.
 //
 // Alone on its core a block waits for its multiply-adds. Beside another thread of the same core, as on many rented
@@ -103,8 +103,10 @@ struct Place {
 };
 
 // What a block reads: rows and weights from the nearest caches; weights from afar, which are fetched ahead; or weights and
-// a source that is transposed, kBlock numbers for every k.
+// a source that is transposed, kBlock numbers for every k. A row of weights that is less than a line of the cache is not
+// fetched: it was no faster.
 enum class Reading { near, far, across };
+constexpr Reading kFromAfar = ECHOIC_VECTOR_BYTES == 64 ? Reading::far : Reading::near;
 
 // From the vector kFirst of a panel on.
 template <class T, int kRows, int kVectors, int kFirst, Reading kReading>
@@ -210,7 +212,7 @@ void fetch(const Product<T>& p, int64_t begin, int64_t end) {
 
 template <class T>
 void matmul(const Product<T>& whole) {
-    static constexpr Runs<T> near = runs<T, Reading::near>(Rows{}), far = runs<T, Reading::far>(Rows{});
+    static constexpr Runs<T> near = runs<T, Reading::near>(Rows{}), far = runs<T, kFromAfar>(Rows{});
     const auto& run = comes_from_afar(whole) ? far : near;
     const int64_t more = whole.m - kMostRows;  // than one block may have
     const int64_t blocks = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
