@@ -174,15 +174,16 @@ void rows_by_panels(const Product<T>& p, int64_t row) {
 }
 
 // rows_by_panels for each number of rows.
-template <class T>
+template <class T, int kMost>
 struct Runs {
-    void (*of[kMostRows])(const Product<T>&, int64_t row);
+    void (*of[kMost])(const Product<T>&, int64_t row);
 };
 template <class T, Reading kReading, int... kRow>
-constexpr Runs<T> runs(std::integer_sequence<int, kRow...>) {
+constexpr Runs<T, sizeof...(kRow)> runs_of(std::integer_sequence<int, kRow...>) {
     return {{rows_by_panels<T, kRow + 1, kReading>...}};
 }
-using Rows = std::make_integer_sequence<int, kMostRows>;
+template <class T, Reading kReading, int kMost>
+constexpr Runs<T, kMost> runs = runs_of<T, kReading>(std::make_integer_sequence<int, kMost>{});
 
 // Whether a matrix is too large to stay in the second cache beside other things.
 template <class T>
@@ -203,17 +204,13 @@ int64_t blocks_at_once(const Product<T>& p, int64_t blocks) {
 
 // Rows are on their way from here on. They lie too far apart for a processor to foresee the next ones.
 template <class T>
-void fetch(const Product<T>& p, int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-        const char* from = reinterpret_cast<const char*>(p.source + row * p.source_stride);
-        for (size_t line = 0; line < size_t(p.k) * sizeof(T); line += 64) __builtin_prefetch(from + line, 0, 2);
-    }
+void fetch_rows(const Product<T>& p, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) fetch<false>(p.source + row * p.source_stride, size_t(p.k) * sizeof(T));
 }
 
 template <class T>
 void matmul(const Product<T>& whole) {
-    static constexpr Runs<T> near = runs<T, Reading::near>(Rows{}), far = runs<T, kFromAfar>(Rows{});
-    const auto& run = comes_from_afar(whole) ? far : near;
+    const auto& run = comes_from_afar(whole) ? runs<T, kFromAfar, kMostRows> : runs<T, Reading::near, kMostRows>;
     const int64_t more = whole.m - kMostRows;  // than one block may have
     const int64_t blocks = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
     const int64_t together = blocks_at_once(whole, blocks);
@@ -227,7 +224,7 @@ void matmul(const Product<T>& whole) {
             p.last_panel = p.first_panel + group < whole.last_panel ? p.first_panel + group : whole.last_panel;
             for (int64_t b = low; b < low + together && b < blocks; ++b) {
                 const int64_t begin = first_row(b), end = first_row(b + 1);
-                if (g == 0 && blocks >= kManyBlocks) fetch(p, end, first_row(b + 2));
+                if (g == 0 && blocks >= kManyBlocks) fetch_rows(p, end, first_row(b + 2));
                 run.of[end - begin - 1](p, begin);
             }
         }
@@ -235,16 +232,14 @@ void matmul(const Product<T>& whole) {
 
 template <class T>
 void matmul_transposed(const Product<T>& p) {
-    static constexpr Runs<T> run = runs<T, Reading::across>(Rows{});
-    run.of[p.m - 1](p, 0);
+    runs<T, Reading::across, kBlock>.of[p.m - 1](p, 0);
 }
 
 // A row that lies too far from the one before for the processor to foresee it is on its way from here on.
 template <class T>
 ALWAYS void fetch_row(const T* const* rows, int64_t k, int64_t row, int64_t begin, int64_t end) {
     constexpr int64_t ahead = 8;
-    const T* from = rows[row + ahead < k ? row + ahead : k - 1];
-    for (int64_t i = begin; i < end; i += int64_t(64 / sizeof(T))) __builtin_prefetch(from + i);
+    fetch<true>(rows[row + ahead < k ? row + ahead : k - 1] + begin, size_t(end - begin) * sizeof(T));
 }
 
 template <class T>
@@ -370,8 +365,7 @@ void pack_columns(const T* source, int64_t column_stride, int64_t k, T* packed) 
     if constexpr (lanes > 1)
         for (; i + lanes <= k; i += lanes) {
             // As much of the next panel: a processor does not foresee where columns go on
-            const char* soon = reinterpret_cast<const char*>(source + width * (column_stride + i));
-            for (size_t line = 0; line < lanes * width * sizeof(T); line += 64) __builtin_prefetch(soon + line, 0, 2);
+            fetch<false>(source + width * (column_stride + i), lanes * width * sizeof(T));
             for (int64_t first = 0; first < width; first += lanes) {
                 Vec<T> square[lanes];
                 for (int c = 0; c < lanes; ++c) square[c] = load(source + (first + c) * column_stride + i);

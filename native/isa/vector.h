@@ -78,6 +78,12 @@ template <class T>
 ALWAYS Vec<T> same(T x) {
     return x - Vec<T>{};
 }
+// Memory is on its way to a cache from here on: to the nearest, or only to the second.
+template <bool kNearest>
+ALWAYS void fetch(const void* from, size_t bytes) {
+    for (size_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(static_cast<const char*>(from) + line, 0, kNearest ? 3 : 2);
+}
 // Compilers else read a vector from memory again for each of its uses.
 template <class T>
 ALWAYS void keep_in_register(Vec<T>& v) {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.conformance.cases import CASES, Case, make_problem
+from tests.conformance.cases import CASES, Case, Problem, make_problem
 from tests.tolerances import EXACT, TOLERANCES, assert_same
 from torch import Tensor
 
@@ -45,14 +45,19 @@ def everything(cell: Cell, inputs: Tensor, state: tuple[Tensor, ...], *, memory:
     return found | {f"gradient {i}": g for i, g in enumerate(gradients) if g is not None}
 
 
+def without_and_with(given: Problem) -> list[dict[str, Tensor]]:
+    """``everything`` without autocast and with it, which are float32 both."""
+    state = tuple(given.state)
+    full, short = (everything(given.cell, given.inputs, state, memory="store", short=s) for s in (False, True))
+    assert {name: value.dtype for name, value in short.items()} == dict.fromkeys(full, torch.float32)
+    return [full, short]
+
+
 @pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_autocast_changes_nothing(case: Case) -> None:
     given = make_problem(case, 3, 11).to(torch.float32)
-    full, short = (
-        everything(given.cell, given.inputs, tuple(given.state), memory="store", short=short) for short in (False, True)
-    )
-    assert {name: value.dtype for name, value in short.items()} == dict.fromkeys(full, torch.float32)
+    full, short = without_and_with(given)
     assert_same(short, full, EXACT)
 
 
@@ -70,10 +75,7 @@ def test_nor_where_steps_are_run_again(memory: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_multiplied_is_rounded(case: Case) -> None:
     given = make_problem(case, 3, 11).to(torch.float32)
-    full, short = (
-        everything(given.cell, given.inputs, tuple(given.state), memory="store", short=short) for short in (False, True)
-    )
-    assert {name: value.dtype for name, value in short.items()} == dict.fromkeys(full, torch.float32)
+    full, short = without_and_with(given)
     assert list(short) == list(full)
     for name, value in full.items():  # as a whole: a rectified unit may go the other way
         assert (short[name] - value).norm() <= TOLERANCES[torch.bfloat16].relative * value.norm(), name
