@@ -23,6 +23,8 @@ TOLERANCES: dict[torch.dtype, Tolerance] = {
     torch.bfloat16: Tolerance(0.05, 0.05),
     torch.int8: Tolerance(0.05, 0.05),  # of weights
 }
+# Of norms, where products are of sums of two bfloat16 numbers, 16 significant bits.
+OF_PAIRS = Tolerance(1e-4, 0.0)
 # Numbers that see the same operations in the same order on the same values.
 EXACT = Tolerance(0.0, 0.0)
 # Two results that must not be taken for each other differ by more than this.

@@ -14,6 +14,8 @@ const std::vector<InstructionSet>& instruction_sets();  // those this processor 
 const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
 bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
 
+constexpr int64_t kRowsForPairs = 12;  // from which on products of pairs of bfloat16 numbers are faster
+
 template <class T>
 const Kernels<T>& kernels() {  // of the one in use
     if constexpr (sizeof(T) == sizeof(float))
@@ -22,18 +24,27 @@ const Kernels<T>& kernels() {  // of the one in use
         return *instruction_set().float64;
 }
 
-// Of the one in use, those that a plan is for. Raises std::invalid_argument where it has none.
+// Of the one in use, those for a plan and a product of so many rows at a time. Raises std::invalid_argument where
+// it has none.
 template <class T>
-const Kernels<T>& kernels_for(const Plan& plan) {
+const Kernels<T>& kernels_for(const Plan& plan, int64_t rows) {
     if constexpr (sizeof(T) == sizeof(float)) {
-        if (plan.type == ECHOIC_BFLOAT16) {
-            const auto found = instruction_set().bfloat16;
-            if (found == nullptr) throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
-            return *found();
-        }
+        const InstructionSet& set = instruction_set();
+        const bool single = plan.type == ECHOIC_BFLOAT16, pairs = plan.type == ECHOIC_BFLOAT16_PAIRS;
+        if ((single || pairs) && set.bfloat16 == nullptr)
+            throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
+        if (single) return *set.bfloat16();
+        if (pairs && rows >= kRowsForPairs) return *set.bfloat16_pairs();
     }
     return kernels<T>();
 }
+
+// A matrix as products take it, or null where it is not packed.
+template <class T>
+struct Packed {
+    const void* data = nullptr;
+    const Kernels<T>* kernels = nullptr;  // by which it was packed
+};
 
 // Panels that so many columns are packed in.
 template <class T>

@@ -20,8 +20,9 @@ typedef struct echoic_session echoic_session;
 /* How a session holds its matrices: as they are, or rounded to whole numbers of eight bits (ECHOIC_FLOAT32 alone). */
 enum echoic_weights { ECHOIC_WEIGHTS_AS_GIVEN = 0, ECHOIC_WEIGHTS_INT8 = 1 };
 
-/* Of all numbers of a plan. ECHOIC_BFLOAT16: float32, but what its matmuls multiply is rounded to bfloat16. */
-enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1, ECHOIC_BFLOAT16 = 2 };
+/* Of all numbers of a plan. ECHOIC_BFLOAT16: float32, but what its matmuls multiply is rounded to bfloat16;
+ * ECHOIC_BFLOAT16_PAIRS: to the sum of two, where this is faster. */
+enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1, ECHOIC_BFLOAT16 = 2, ECHOIC_BFLOAT16_PAIRS = 3 };
 
 /* Where a port of the plan lies. */
 enum echoic_role {
@@ -95,7 +96,7 @@ const char* echoic_instruction_set(void);
 int echoic_choose_instruction_set(const char* name, char* message, size_t size); /* "" for the best there is */
 int echoic_instruction_set_count(void);
 const char* echoic_instruction_set_name(int index);
-int echoic_has_bfloat16(void); /* whether the instruction set in use can execute plans of ECHOIC_BFLOAT16 */
+int echoic_has_bfloat16(void); /* whether the instruction set in use can execute plans of ECHOIC_BFLOAT16 and ECHOIC_BFLOAT16_PAIRS */
 
 /* Run by these functions instead of own threads: GOMP_parallel of the OpenMP runtime that is loaded already. */
 void echoic_use_openmp(void* gomp_parallel);

@@ -16,6 +16,12 @@
 namespace echoic {
 namespace {
 
+template <class T>
+size_t packed_bytes(const Kernels<T>& use, const Plan& plan, size_t matrix) {
+    const int64_t numbers = panels(use, plan.matrix_columns[matrix]) * use.panel * use.depth(plan.matrix_rows[matrix]);
+    return (size_t(numbers) * sizeof(T) + 63) / 64 * 64;
+}
+
 // One run among those executed together, in three rounds of so many parts each.
 class Execution {
    public:
@@ -57,20 +63,14 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), totals_(plan, run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan, 1)), totals_(plan, run.threads) {
         size_t weight_bytes = 0;  // read in every step
-        for (size_t m = 0; m < run.matrix_count; ++m)
-            if (to_pack(m)) bytes_ += packed_bytes(plan, m);
         for (const Stage& stage : plan.stages)
             if (stage.kind == Stage::matmul && stage.phase == Phase::within)
-                weight_bytes += packed_bytes(plan, size_t(stage.matrix));
-        char* to = bytes_ ? memory.packed.at_least(bytes_) : nullptr;
-        for (size_t m = 0; m < run.matrix_count; ++m) {
-            room_.push_back(to_pack(m) ? reinterpret_cast<T*>(to) : nullptr);
-            packed_.push_back(to_pack(m) ? room_[m] : run.matrices[m].packed);
-            if (to_pack(m)) to += packed_bytes(plan, m);
-        }
+                weight_bytes += packed_bytes(kernels_, plan, size_t(stage.matrix));
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
+        choose_kernels(shared ? 1 : int(std::min(int64_t(parts_), run.batch)));
+        make_room(memory.packed);
         meeting_.emplace(alone ? 1 : run.threads);
         // Totals do not change with what else the machine does: one thread has all columns where others would have rows
         by_columns_ = shared && (!alone || !plan.totals.empty());
@@ -86,14 +86,15 @@ class ExecutionOf final : public Execution {
     void pack(int part) override {
         for (size_t m = 0; m < room_.size(); ++m) {
             if (room_[m] == nullptr) continue;
+            const Kernels<T>& use = *packed_[m].kernels;
             const int64_t k = plan_.matrix_rows[m], n = plan_.matrix_columns[m];
-            const int64_t all = panels(kernels_, n);
-            const int64_t begin = all * part / parts_ * kernels_.panel;
-            const int64_t end = std::min(n, all * (part + 1) / parts_ * kernels_.panel);
+            const int64_t all = panels(use, n);
+            const int64_t begin = all * part / parts_ * use.panel;
+            const int64_t end = std::min(n, all * (part + 1) / parts_ * use.panel);
             const echoic_matrix& from = run_.matrices[m];
             if (begin < end)
-                kernels_.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
-                              from.column_stride, k, end - begin, room_[m] + begin * kernels_.depth(k));
+                use.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
+                         from.column_stride, k, end - begin, room_[m] + begin * use.depth(k));
         }
     }
 
@@ -107,11 +108,36 @@ class ExecutionOf final : public Execution {
 
     void sum(int part) override {
         static thread_local Arena arena;
-        Sums<T>(run_, kernels_, arena).work(part, parts_);
+        Sums<T>(run_, kernels_for<T>(plan_, run_.rows), arena).work(part, parts_);
         if (part == 0) totals_.write(plan_, run_.totals);
     }
 
    private:
+    // For each matrix those for the rows of the threads, in the mean over the steps, that it is multiplied with at a time.
+    void choose_kernels(int threads) {
+        packed_.resize(run_.matrix_count);
+        for (size_t m = 0; m < run_.matrix_count; ++m) packed_[m] = {run_.matrices[m].packed, &kernels_};
+        for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within}) {
+            const int64_t times = threads * (phase == Phase::within ? run_.steps : 1);
+            const Kernels<T>& use = kernels_for<T>(plan_, run_.rows / times);
+            for (size_t s = plan_.phase(phase).first; s < plan_.phase(phase).last; ++s)
+                if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix)))
+                    packed_[size_t(stage.matrix)].kernels = &use;
+        }
+    }
+
+    void make_room(Arena& arena) {
+        for (size_t m = 0; m < run_.matrix_count; ++m)
+            if (to_pack(m)) bytes_ += packed_bytes(*packed_[m].kernels, plan_, m);
+        char* to = bytes_ ? arena.at_least(bytes_) : nullptr;
+        for (size_t m = 0; m < run_.matrix_count; ++m) {
+            room_.push_back(to_pack(m) ? reinterpret_cast<T*>(to) : nullptr);
+            if (!to_pack(m)) continue;
+            packed_[m].data = room_[m];
+            to += packed_bytes(*packed_[m].kernels, plan_, m);
+        }
+    }
+
     // A matrix whose columns lie contiguously is used as it lies where it has few rows to be multiplied with: a call of
     // one step, as decoders make. The longer the columns, the more rows it takes until packing pays.
     bool to_pack(size_t matrix) const {
@@ -130,7 +156,7 @@ class ExecutionOf final : public Execution {
     const echoic_run& run_;
     const Kernels<T>& kernels_;
     size_t bytes_ = 0;
-    std::vector<const void*> packed_;  // each matrix, or null
+    std::vector<Packed<T>> packed_;  // of each matrix
     std::vector<T*> room_;  // where each matrix is packed, or null
     bool by_columns_ = false;
     Totals<T> totals_;
@@ -173,18 +199,11 @@ class Round {
     std::vector<Task> tasks_;
 };
 
-template <class T>
-size_t packed_numbers(const Plan& plan, size_t matrix) {
-    const Kernels<T>& use = kernels_for<T>(plan);
-    return size_t(panels(use, plan.matrix_columns[matrix]) * use.panel * use.depth(plan.matrix_rows[matrix]));
-}
-
 }  // namespace
 
 size_t packed_bytes(const Plan& plan, size_t matrix) {
-    const size_t bytes = plan.type == ECHOIC_FLOAT64 ? packed_numbers<double>(plan, matrix) * sizeof(double)
-                                                     : packed_numbers<float>(plan, matrix) * sizeof(float);
-    return (bytes + 63) / 64 * 64;
+    return plan.type == ECHOIC_FLOAT64 ? packed_bytes(kernels<double>(), plan, matrix)
+                                       : packed_bytes(kernels_for<float>(plan, 1), plan, matrix);
 }
 
 void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, void* packed) {
@@ -193,7 +212,7 @@ void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, voi
         kernels<double>().pack(static_cast<const double*>(from.data), from.row_stride, from.column_stride, k, n,
                                static_cast<double*>(packed));
     else
-        kernels_for<float>(plan).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
+        kernels_for<float>(plan, 1).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
                                       static_cast<float*>(packed));
 }
 

@@ -38,7 +38,7 @@ class Decoder {
    public:
     Decoder(const int64_t* code, size_t count, const double* constants, size_t constant_count, int type)
         : in_(code, count) {
-        if (type < ECHOIC_FLOAT32 || type > ECHOIC_BFLOAT16) throw std::invalid_argument("plan: found an unknown type of numbers");
+        if (type < ECHOIC_FLOAT32 || type > ECHOIC_BFLOAT16_PAIRS) throw std::invalid_argument("plan: found an unknown type of numbers");
         if (constant_count > size_t(kMostItems)) throw std::invalid_argument("plan: too many constants");
         plan_.type = type;
         plan_.constants.assign(constants, constants + constant_count);

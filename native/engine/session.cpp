@@ -21,7 +21,7 @@ class SessionOf final : public Session {
    public:
     SessionOf(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
-        : plan_(plan), kernels_(kernels_for<T>(plan)), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        : plan_(plan), kernels_(kernels_for<T>(plan, 1)), active_(batch), count_(size_t(plan.outside - 2) / 2) {
         if (int8) kernels_.matmul = kernels_.matmul_int8;
         if (!plan.totals.empty()) throw std::invalid_argument("session: its plan sums over all steps");
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
@@ -40,7 +40,7 @@ class SessionOf final : public Session {
                 kernels_.pack_int8(static_cast<const T*>(from.data), from.row_stride, from.column_stride, k, n, packed);
             else
                 pack_matrix(plan, m, from, packed);
-            packed_addresses_.push_back(packed);
+            packed_matrices_.push_back({packed, &kernels_});
         }
         for (size_t s = 0; s < count_; ++s) {
             const int64_t width = plan.ports[2 + s];
@@ -66,7 +66,7 @@ class SessionOf final : public Session {
         char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, Ranks{})) : nullptr;
         for (int i = 0; i < threads_; ++i) {
             Arena& arena = arenas_[size_t(i)];
-            const void* const* packed = packed_addresses_.data();
+            const Packed<T>* packed = packed_matrices_.data();
             if (threads_ > 1 && by_columns_)
                 workers_.emplace_back(plan_, run_, kernels_, packed, nullptr, carried, arena);
             else
@@ -131,7 +131,8 @@ class SessionOf final : public Session {
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;
     std::vector<std::vector<T>> held_vectors_, values_[2];
-    std::vector<const void*> vectors_, packed_addresses_;
+    std::vector<const void*> vectors_;
+    std::vector<Packed<T>> packed_matrices_;
     std::vector<Arena> packed_;
     std::vector<echoic_port> ports_;
     std::vector<echoic_state> states_;

@@ -20,7 +20,7 @@ struct View {
 template <class T>
 class Stages {
    public:
-    Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed)
+    Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed)
         : plan_(plan), run_(run), kernels_(kernels), packed_(packed), views_(plan.ports.size()) {
         reaches_.reserve(plan_.micros.size() * 4);  // nothing is allocated in a step
     }
@@ -108,7 +108,7 @@ class Stages {
         Product<T> product{};
         product.source = source.base;
         product.source_stride = source.stride;
-        product.packed = packed_[matrix];
+        product.packed = packed_[matrix].data;
         product.target = target.base;
         product.target_stride = target.stride;
         product.added = added.base;
@@ -121,7 +121,7 @@ class Stages {
         product.first_panel = columns.begin / kernels_.panel;
         product.last_panel = panels(kernels_, columns.end);
         product.backwards = backwards_;
-        if (product.packed != nullptr) return kernels_.matmul(product);
+        if (product.packed != nullptr) return packed_[matrix].kernels->matmul(product);
         product.columns = static_cast<const T*>(run_.matrices[matrix].data);
         product.column_stride = run_.matrices[matrix].column_stride;
         kernels_.matmul_unpacked(product);
@@ -203,7 +203,7 @@ class Stages {
     const Plan& plan_;
     const echoic_run& run_;
     const Kernels<T>& kernels_;
-    const void* const* packed_;
+    const Packed<T>* packed_;
     int64_t part_ = 0, parts_ = 1;  // of the columns
     bool backwards_ = false;
     Totals<T>* totals_ = nullptr;

@@ -19,7 +19,7 @@ template <class T>
 class Worker {
    public:
     // The rows of one part among several.
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, Ranks ranks,
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed, Ranks ranks,
            Arena& arena)
         : Worker(plan, run, kernels, packed, ranks) {
         char* memory = arena.at_least(own_bytes() + carried_bytes(plan, run, ranks));
@@ -27,7 +27,7 @@ class Worker {
     }
 
     // Columns for all rows, together with the other members of a meeting, which share ``carried``.
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed,
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed,
            Meeting* meeting, char* carried, Arena& arena)
         : Worker(plan, run, kernels, packed, Ranks{}) {
         meeting_ = meeting;
@@ -73,7 +73,7 @@ class Worker {
     }
 
    private:
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const void* const* packed, Ranks ranks)
+    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed, Ranks ranks)
         : plan_(plan), run_(run), ranks_(ranks), most_(ranks.among(run.steps > 0 ? run.active[0] : 0)),
           chunks_(plan, run, ranks, sizeof(T)), stages_(plan, run, kernels, packed) {}
 

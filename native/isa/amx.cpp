@@ -1,23 +1,35 @@
-// Compiled for processors with AMX: their table of kernels for products of bfloat16 numbers.
-#include "bfloat16.h"
+// Compiled for processors with AMX: their tables of kernels with products by tiles.
+#include "amx_matmul.h"
 
 namespace echoic {
 
 const Kernels<float>* float_kernels_v4();
 
+namespace {
+
+template <int kParts>
+Kernels<float> make_table() {
+    Kernels<float> made = *float_kernels_v4();
+    made.block = kTileRows;
+    made.block_panels = 2;
+    made.depth = depth_of_parts<kParts>;
+    made.matmul = matmul_parts<kParts>;
+    made.matmul_transposed = matmul_transposed_parts<kParts>;
+    made.pack = pack_parts<kParts>;
+    made.pack_rows = pack_rows_parts<kParts>;
+    made.deal = deal_parts<kParts>;
+    return made;
+}
+
+}  // namespace
+
 const Kernels<float>* bfloat16_kernels_amx() {
-    static const Kernels<float> table = [] {
-        Kernels<float> made = *float_kernels_v4();
-        made.block = kTileRows;
-        made.block_panels = 2;
-        made.depth = bfloat16_depth;
-        made.matmul = matmul_bfloat16;
-        made.matmul_transposed = matmul_transposed_bfloat16;
-        made.pack = pack_bfloat16;
-        made.pack_rows = pack_rows_bfloat16;
-        made.deal = deal_bfloat16;
-        return made;
-    }();
+    static const Kernels<float> table = make_table<1>();
+    return &table;
+}
+
+const Kernels<float>* bfloat16_pair_kernels_amx() {
+    static const Kernels<float> table = make_table<2>();
     return &table;
 }
 

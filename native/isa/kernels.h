@@ -82,7 +82,9 @@ struct InstructionSet {
     bool (*available)();
     const Kernels<float>* float32;
     const Kernels<double>* float64;
-    const Kernels<float>* (*bfloat16)();  // as float32, but products are of rounded numbers; null: it has none
+    // As float32, but products are of numbers rounded to bfloat16, or to the sum of two; null: it has none.
+    const Kernels<float>* (*bfloat16)();
+    const Kernels<float>* (*bfloat16_pairs)();
 };
 
 }  // namespace echoic

@@ -56,6 +56,7 @@ struct Place {
     const T* bias;
     int64_t columns;  // from here on
 
+    Place() = default;
     Place(const Product<T>& p, int64_t row, int64_t column)
         : target(p.target + row * p.target_stride + column), target_stride(p.target_stride),
           added(p.added ? p.added + row * p.added_stride + column : nullptr), added_stride(p.added_stride),

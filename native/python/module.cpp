@@ -88,9 +88,7 @@ void execute(const std::vector<const echoic_plan*>& plans, const std::vector<ech
 
 class Plan {
    public:
-    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, bool float64, bool bfloat16) {
-        if (float64 && bfloat16) throw std::invalid_argument("plan: bfloat16 products are for float32");
-        const int type = float64 ? ECHOIC_FLOAT64 : bfloat16 ? ECHOIC_BFLOAT16 : ECHOIC_FLOAT32;
+    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, int type) {
         char message[256] = "";
         plan_ = echoic_plan_new(code.data(), code.size(), constants.data(), constants.size(), type, message, sizeof message);
         if (plan_ == nullptr) throw std::invalid_argument(message);
@@ -215,8 +213,8 @@ NB_MODULE(_native, m) {
     nb::set_leak_warnings(false);  // plans live as long as the process
     m.doc() = "The native engine: executes programs of recurrent steps.";
     nb::class_<Plan>(m, "Plan", "A step laid out for the engine; see echoic.program.plan.")
-        .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, bool, bool>(), nb::arg("code"),
-             nb::arg("constants"), nb::arg("float64"), nb::arg("bfloat16") = false)
+        .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, int>(), nb::arg("code"),
+             nb::arg("constants"), nb::arg("type"))
         .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
              nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"),
              nb::arg("sums") = std::vector<Sum>{}, nb::arg("totals") = std::vector<Address>{})

@@ -125,7 +125,7 @@ void the_interface() {
     CHECK(echoic_plan_new(nullptr, 0, nullptr, 0, 0, nullptr, 0) == nullptr);
     const Code code = example();
     const double constants[] = {0.5, -2.0};
-    CHECK(echoic_plan_new(code.data(), code.size(), constants, 2, 3, nullptr, 0) == nullptr);
+    CHECK(echoic_plan_new(code.data(), code.size(), constants, 2, 4, nullptr, 0) == nullptr);
     CHECK(echoic_plan_new(code.data(), code.size(), constants, 1, 0, small, sizeof small) == nullptr);
     echoic_plan_free(nullptr);
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), constants, 2, 0, nullptr, 0);

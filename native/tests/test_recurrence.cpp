@@ -6,6 +6,8 @@ namespace {
 const std::vector<std::vector<int64_t>> kLengths = {{1}, {1, 1}, {5}, {4, 4, 4}, {9, 7, 7, 3, 1, 0},
                                                     {3, 3, 2, 2, 1, 1, 1, 1}, {6, 6, 6, 6, 6, 6}};
 // Of the largest cell more steps than are done ahead at once.
+// Rows enough for products of pairs of bfloat16 numbers.
+const std::vector<std::vector<int64_t>> kMany = {std::vector<int64_t>(37, 4), std::vector<int64_t>(100, 2)};
 const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1}};
 
 template <class T>
@@ -86,6 +88,8 @@ void test_recurrence() {
         for (int64_t h : {1, 7, 67})  // rounded: by a 256th, in every step
             for (const auto& lengths : kLengths)
                 if (echoic_has_bfloat16()) compare<float>(h, lengths, true, 0.15, false, ECHOIC_BFLOAT16);
+        for (const auto& lengths : kMany)
+            if (echoic_has_bfloat16()) compare<float>(67, lengths, true, 2e-4, false, ECHOIC_BFLOAT16_PAIRS);
         for (const auto& lengths : kLong)
             for (bool descending : {false, true}) {
                 compare<float>(67, lengths, true, 2e-4, descending);

@@ -13,9 +13,7 @@ _Matrix = tuple[int, int, int, int]  # address, row stride, column stride, packe
 _Sum = tuple[int, ...]  # left, its width, right, its width, state, sum of outer products, sum of columns
 
 class Plan:
-    def __init__(
-        self, code: Sequence[int], constants: Sequence[float], float64: bool, bfloat16: bool = ...
-    ) -> None: ...
+    def __init__(self, code: Sequence[int], constants: Sequence[float], type: int) -> None: ...
     def execute(
         self,
         sizes: tuple[int, int, int],

@@ -1,21 +1,22 @@
-"""Autocast: without products of bfloat16 nothing is rounded; with them, what matmuls multiply is."""
+"""Autocast and the precision of matmuls: what is multiplied is rounded if the processor can, and nothing else is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from tests.conformance.cases import CASES, Case, Problem, make_problem
-from tests.tolerances import EXACT, TOLERANCES, assert_same
+from tests.tolerances import EXACT, OF_PAIRS, TOLERANCES, assert_same
 from torch import Tensor
 
 from echoic import _native
-from echoic.cells import GRU, LSTM, Cell
+from echoic.cells import GRU, LSTM, Cell, Elman
 from echoic.engine import unroll
 from echoic.engine.call import Call
 from echoic.engine.choice import explain, fastest
 from echoic.engine.native import Native
+from echoic.engine.precision import BFLOAT16, PAIRS
 from echoic.engine.torch_fused import TorchFused
 from echoic.layers import Recurrent
 
@@ -31,6 +32,13 @@ def full() -> Iterator[None]:
     assert not _native.has_bfloat16()
     yield
     _native.choose_instruction_set("")
+
+
+@pytest.fixture
+def precision() -> Iterator[Callable[[str], None]]:
+    """Sets PyTorch's precision of matmuls until the end of a test."""
+    yield torch.set_float32_matmul_precision
+    torch.set_float32_matmul_precision("highest")
 
 
 def everything(cell: Cell, inputs: Tensor, state: tuple[Tensor, ...], *, memory: str, short: bool) -> dict[str, Tensor]:
@@ -108,12 +116,16 @@ def test_both_directions_and_rows_of_unequal_lengths() -> None:
 
 
 @only_where_short
-def test_what_is_said_of_rounding() -> None:
+def test_what_is_said_of_rounding(precision: Callable[[str], None]) -> None:
     cell = LSTM(3, 5)
     call = Call(torch.randn(6, 2, 3), cell.initial_state(2), cell.initial_state(2))
     with torch.autocast("cpu", torch.bfloat16):
         assert explain("auto", cell, call).startswith("native: amx")
         assert "matmuls multiply bfloat16 numbers" in explain("auto", cell, call)
+    precision("high")
+    assert "matmuls multiply sums of two bfloat16 numbers" in explain("auto", cell, call)
+    precision("highest")
+    assert "bfloat16" not in explain("auto", cell, call)
     with torch.autocast("cpu", torch.float16):
         assert "in float32, whatever autocast asks for" in explain("native", cell, call)
     double = Call(call.inputs.double(), cell.double().initial_state(2), cell.initial_state(2))
@@ -121,17 +133,73 @@ def test_what_is_said_of_rounding() -> None:
         assert "in float32, whatever autocast asks for" in explain("native", cell, double)
 
 
+def many_rows(kind: type[Cell], steps: int = 12) -> tuple[Cell, Tensor, tuple[Tensor, ...]]:
+    """A cell and rows enough for products of pairs."""
+    torch.manual_seed(7)
+    cell = kind(20, 50)
+    return cell, torch.randn(70, steps, 20), tuple(torch.randn(70, 50) for _ in cell.initial_state(1))
+
+
+@only_where_short
+@pytest.mark.parametrize("kind", [LSTM, GRU, Elman])
+def test_products_of_sums_of_two_bfloat16_numbers(kind: type[Cell], precision: Callable[[str], None]) -> None:
+    cell, inputs, state = many_rows(kind)
+    full = everything(cell, inputs, state, memory="store", short=False)
+    precision("high")
+    high = everything(cell, inputs, state, memory="store", short=False)
+    for name, value in full.items():
+        assert (high[name] - value).norm() <= OF_PAIRS.relative * value.norm(), name
+        assert not torch.equal(high[name], value), name
+
+
+@only_where_short
+@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
+def test_pairs_where_steps_are_run_again(memory: str, precision: Callable[[str], None]) -> None:
+    cell, inputs, state = many_rows(LSTM)
+    precision("high")
+    stored, again = (everything(cell, inputs, state, memory=m, short=False) for m in ("store", memory))
+    assert_same(again, stored, TOLERANCES[torch.float32])
+
+
+@only_where_short
+def test_an_infinite_input_of_products_of_pairs(precision: Callable[[str], None]) -> None:
+    cell, inputs, state = many_rows(LSTM)
+    inputs[40, 3, 7] = torch.inf
+    given = type(cell.initial_state(1))(*state)
+    full, _ = unroll(cell, inputs, given, options=("native", "store"))
+    precision("high")
+    high, _ = unroll(cell, inputs, given, options=("native", "store"))
+    assert full.isfinite().all()
+    assert (high - full).norm() <= OF_PAIRS.relative * full.norm()
+
+
+@only_where_short
+def test_medium_precision_is_that_of_autocast(precision: Callable[[str], None]) -> None:
+    cell, inputs, state = many_rows(GRU)
+    asked = everything(cell, inputs, state, memory="store", short=True)
+    precision("medium")
+    assert_same(everything(cell, inputs, state, memory="store", short=False), asked, EXACT)
+
+
 @pytest.mark.usefixtures("full")
-def test_a_plan_that_the_instruction_set_cannot_execute() -> None:
+@pytest.mark.parametrize("asked", ["high", "medium"])
+def test_precision_that_the_processor_has_no_products_for(asked: str, precision: Callable[[str], None]) -> None:
+    cell, inputs, state = many_rows(LSTM)
+    full = everything(cell, inputs, state, memory="store", short=False)
+    precision(asked)
+    assert_same(everything(cell, inputs, state, memory="store", short=False), full, EXACT)
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("kind", [BFLOAT16, PAIRS])
+def test_a_plan_that_the_instruction_set_cannot_execute(kind: int) -> None:
     with pytest.raises(ValueError, match="no bfloat16 products"):
-        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], False, True)
-    with pytest.raises(ValueError, match="for float32"):
-        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], True, True)
+        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], kind)
 
 
 @only_where_short
 def test_nor_once_another_is_chosen() -> None:
-    plan = _native.Plan([2, 2, 4, 4, 0, 1, 4, 4, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], False, True)
+    plan = _native.Plan([2, 2, 4, 4, 0, 1, 4, 4, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], BFLOAT16)
     assert plan.packed_bytes(0) >= 4 * 4 * 2
     try:
         _native.choose_instruction_set("scalar")

@@ -7,7 +7,7 @@ from echoic.cells import Cell
 from echoic.engine.call import Backend, Call
 from echoic.engine.explanation import explain_native
 from echoic.engine.native import BUILT, Native
-from echoic.engine.precision import shortens_products
+from echoic.engine.precision import BFLOAT16, products
 from echoic.engine.reference import Reference
 from echoic.engine.scan import Scan
 from echoic.engine.torch_fused import TorchFused, calculates_shorter
@@ -48,7 +48,7 @@ def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
     """The first backend that can run the call, and why each before it cannot."""
     refusals = []
     # A kernel in the type that autocast asks for goes before ours, where ours calculates in float32
-    shorter = calculates_shorter(cell, call) and not (BUILT and shortens_products(call.inputs))
+    shorter = calculates_shorter(cell, call) and not (BUILT and products(call.inputs) == BFLOAT16)
     for backend in sorted(BACKENDS, key=lambda each: not isinstance(each, TorchFused)) if shorter else BACKENDS:
         reason = backend.refusal(cell, call)
         if reason is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from echoic.cells import Cell
 from echoic.engine.deferred import DeferredSum, plan_sums, plan_totals
 from echoic.engine.operands import Prologue
+from echoic.engine.precision import BFLOAT16, FLOAT32, FLOAT64, PAIRS
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
 from echoic.engine.trace import Recording, record
@@ -60,7 +61,7 @@ class Compiled:
     Args:
         recording: the step.
         key: stands for this object in the arguments of operators.
-        short: whether matmuls multiply bfloat16 numbers; all else is float32.
+        products: what matmuls multiply: FLOAT32, or rounded to BFLOAT16 or PAIRS.
 
     Attributes:
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
@@ -68,8 +69,8 @@ class Compiled:
         prologue: makes the parameters of its programs.
     """
 
-    def __init__(self, recording: Recording, key: str, short: bool = False) -> None:
-        self.recording, self.key, self.short = recording, key, short
+    def __init__(self, recording: Recording, key: str, products: int = FLOAT32) -> None:
+        self.recording, self.key, self.products = recording, key, products
         self.fields, self.prologue = recording.fields, Prologue(recording.prologue)
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
@@ -152,7 +153,8 @@ class Compiled:
         placed = {**sources, **{name: where for name, (where,) in results.items()}}
         timeless = [name for name, where in placed.items() if ports[where.port].role == PACKED]
         plan = make_plan(program, [port.width for port in ports], sources, results, timeless)
-        native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, dtype == torch.float64, self.short)
+        kind = FLOAT64 if dtype == torch.float64 else self.products
+        native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, kind)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
         work = sum(plan.matrix_sizes) + sum(
@@ -179,8 +181,6 @@ class Compiled:
             return Port(roles[prefix], self.fields.index(field), "", width), 0
         return Port(PACKED, 0, name, width), 0
 
-
-SHORT = " in bfloat16"  # after the key of a cell's step: the same with such products
 
 _PLAIN = {bool, int, float, str, type, NoneType, FunctionType, BuiltinFunctionType}
 _MODULES_OWN = frozenset(torch.nn.Module().__dict__) - {"training"}
@@ -230,11 +230,17 @@ def _compiled_anew(cell: Cell) -> Compiled | str:
                 # In a thread of its own, where no exporter, function transform or autocast of the caller looks on
                 with ThreadPoolExecutor(1) as thread:
                     recording = thread.submit(record, cell).result()
-                _by_structure[structure] = _by_key[key] = Compiled(recording, key)
-                _by_key[key + SHORT] = Compiled(recording, key + SHORT, short=True)
+                for products in (FLOAT32, BFLOAT16, PAIRS):
+                    _by_key[key_with(key, products)] = Compiled(recording, key_with(key, products), products)
+                _by_structure[structure] = _by_key[key]
             except TraceRefusal as refusal:
                 _by_structure[structure] = str(refusal)
     return _by_structure[structure]
+
+
+def key_with(key: str, products: int) -> str:
+    """The key of a cell's step with such products."""
+    return key if products == FLOAT32 else f"{key}/{products}"
 
 
 def compiled_by_key(key: str) -> Compiled:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from echoic.cells import Cell
 from echoic.engine.compiled import Kernel, compiled
-from echoic.engine.precision import numbers, shortens_products
+from echoic.engine.precision import BFLOAT16, FLOAT32, numbers, products
 from echoic.program.phases import Phase
 from echoic.program.plan import Matmul, Pointwise, Reduce, Stage
 
@@ -35,16 +35,18 @@ def explain_native(cell: Cell, inputs: Tensor) -> str:
         f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
         f"{weights * size:,} bytes of recurrent weights are read a step, "
         f"{kept * size:,} bytes a row and step are kept for the backward",
-        *([_products(inputs)] if torch.is_autocast_enabled("cpu") else []),
+        *_products(inputs),
         *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
     return "; ".join(lines)
 
 
-def _products(inputs: Tensor) -> str:
-    """What autocast changes."""
-    short = shortens_products(inputs)
-    return "matmuls multiply bfloat16 numbers" if short else "in float32, whatever autocast asks for"
+def _products(inputs: Tensor) -> list[str]:
+    """What autocast and the precision of matmuls change."""
+    multiplied = products(inputs)
+    if multiplied == FLOAT32:
+        return ["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []
+    return ["matmuls multiply " + ("bfloat16 numbers" if multiplied == BFLOAT16 else "sums of two bfloat16 numbers")]
 
 
 def _stages(kernel: Kernel, within: bool) -> list[Stage]:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
-from echoic.engine.compiled import SHORT, compiled, compiled_before, effective_tensors
+from echoic.engine.compiled import compiled, compiled_before, effective_tensors, key_with
 from echoic.engine.layout import Layout, cleared_before
-from echoic.engine.precision import numbers, shortens_products, without_autocast
+from echoic.engine.precision import numbers, products, without_autocast
 from echoic.engine.record import recording
 from echoic.engine.segments import run_in_segments
 
@@ -53,10 +53,10 @@ class Native:
 
     def run_together(self, cells: Sequence[Cell], calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
         """Calls that differ in cell, state and direction alone, side by side; in segments one after the other."""
-        short = shortens_products(calls[0].inputs)
+        multiplied = products(calls[0].inputs)
         if torch.is_autocast_enabled("cpu"):
             calls = [_in_full(call) for call in calls]
-        pieces = [_Piece(cell, call, cleared_before(call), short) for cell, call in zip(cells, calls, strict=True)]
+        pieces = [_Piece(cell, call, cleared_before(call), multiplied) for cell, call in zip(cells, calls, strict=True)]
         memory = calls[0].memory if torch.is_grad_enabled() else "store"
         if memory == "checkpoint":
             return [_checkpoint(piece) for piece in pieces]
@@ -74,13 +74,13 @@ class _Piece(NamedTuple):
     """A call in one piece.
 
     cleared: [T, B] rows whose state is fresh before a step, or None.
-    short: whether matmuls multiply bfloat16 numbers.
+    products: what matmuls multiply.
     """
 
     cell: Cell
     call: Call
     cleared: Tensor | None
-    short: bool
+    products: int
 
 
 KEEP = {"store": "gates", "recompute": "states"}
@@ -98,7 +98,7 @@ def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
 
 
 def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
-    cell, call, cleared, short = piece
+    cell, call, cleared, multiplied = piece
     step = compiled_before(cell)  # asked just before, whether it is refused
     assert not isinstance(step, str)
     inputs = call.inputs if call.lengths is None else layout.pack(call.inputs)
@@ -113,7 +113,7 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
     again = (lambda: cell.project(inputs)) if apart else None
-    return operators.Asked(given, operators.How(layout.timing, step.key + SHORT if short else step.key, keep, again))
+    return operators.Asked(given, operators.How(layout.timing, key_with(step.key, multiplied), keep, again))
 
 
 def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:
@@ -127,6 +127,6 @@ def _checkpoint(piece: _Piece) -> tuple[Tensor, Any]:
     """A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
 
     def run(cell: Cell, part: Call, cleared: Tensor | None) -> tuple[Tensor, Any]:
-        return _run([_Piece(cell, part, cleared, piece.short)], "gates")[0]
+        return _run([_Piece(cell, part, cleared, piece.products)], "gates")[0]
 
     return run_in_segments(piece.cell, piece.call, piece.cleared, run)

@@ -1,20 +1,24 @@
-"""What autocast means for the native engine.
+"""What autocast and PyTorch's precision of matmuls mean for the native engine.
 
-It calculates in float32, as operations without a shorter kernel do. Where autocast asks for bfloat16 and the processor
-multiplies such numbers faster (AMX), what matmuls multiply is rounded to them; sums and all else stay float32.
+It calculates in float32, as operations without a shorter kernel do. Where the processor multiplies bfloat16 numbers
+faster (AMX), what matmuls multiply is rounded if that is asked for; sums and all else stay float32. It is asked for by
+autocast to bfloat16, and by ``torch.set_float32_matmul_precision``: "medium" is bfloat16, "high" the sum of two such.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# The engine's types of numbers, as in native/engine/engine.h. The last two are float32 with products of rounded ones.
+FLOAT32, FLOAT64, BFLOAT16, PAIRS = range(4)
 
 
 def numbers(inputs: Tensor) -> torch.dtype:
@@ -23,17 +27,34 @@ def numbers(inputs: Tensor) -> torch.dtype:
     return torch.float32 if short else inputs.dtype
 
 
-def shortens_products(inputs: Tensor) -> bool:
-    """Whether a call with such inputs is to multiply bfloat16 numbers, and can."""
-    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
-        return False
-    return numbers(inputs) == torch.float32 and _has_bfloat16()
+def products(inputs: Tensor) -> int:
+    """What matmuls multiply in a call with such inputs: FLOAT32; BFLOAT16 or PAIRS if asked for and possible."""
+    if numbers(inputs) != torch.float32:
+        return FLOAT32
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16:
+        return _possible(BFLOAT16)
+    return _possible(None)
 
 
 @torch.compiler.assume_constant_result
-def _has_bfloat16() -> bool:
-    import echoic._native as engine
+def _possible(asked: int | None) -> int:
+    """What is asked for, None by the precision of matmuls, or FLOAT32 where the instruction set in use cannot do it.
 
+    A compiled graph keeps what it found.
+    """
+    if not has_bfloat16():
+        return FLOAT32
+    # As torch.set_float32_matmul_precision sets it; asking by its own name fails where programs set it in other ways
+    mkldnn: Any = torch.backends.mkldnn
+    return asked or {"tf32": PAIRS, "bf16": BFLOAT16}.get(mkldnn.matmul.fp32_precision, FLOAT32)
+
+
+def has_bfloat16() -> bool:
+    """Whether the native engine is built and multiplies bfloat16 numbers on this processor."""
+    try:
+        import echoic._native as engine
+    except ModuleNotFoundError:
+        return False
     return engine.has_bfloat16()
 
 

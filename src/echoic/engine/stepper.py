@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from echoic.cells import Cell
 from echoic.engine.compiled import effective_tensors
 from echoic.engine.native import BUILT
+from echoic.engine.precision import FLOAT32, FLOAT64
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.trace import record_step
 from echoic.errors import BackendError, OptionError
@@ -65,7 +66,7 @@ class Stepper:
         ports = [cell.input_size, cell.output_size, *widths, *widths]
         plan = make_plan(program, ports, sources, results)
         code = encode(plan, program, engine.opcode)
-        self._plan = engine.Plan(code, plan.constants, self._dtype == np.float64)
+        self._plan = engine.Plan(code, plan.constants, FLOAT64 if self._dtype == np.float64 else FLOAT32)
         with torch.no_grad():
             derived = recording.prologue(*(t.detach() for t in effective_tensors(cell, recording.parameters)))
         by_name = dict(zip(recording.derived, derived, strict=True))

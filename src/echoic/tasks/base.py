@@ -39,7 +39,9 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random choice")
-    precision: Literal["float32", "bf16"] = Field(default="float32", description="bf16 where the device has it")
+    precision: Literal["float32", "high", "bf16"] = Field(
+        default="float32", description="high: products of 16 significant bits, bf16: autocast, where the device can"
+    )
     device: str = Field(default="auto", description="cpu, cuda or auto")
 
 

@@ -45,7 +45,7 @@ class Trainer:
         validate: metrics of a model; the one named "loss" decides which weights are best.
         settings: how to train.
         device: "cpu", "cuda" or "auto".
-        precision: "float32" or "bf16".
+        precision: "float32", "high" (products of 16 significant bits, or as many as the device has) or "bf16".
         spent: seconds already gone of ``max_minutes`` (reading the data).
     """
 

@@ -1,0 +1,49 @@
+// The eight tiles of AMX: up to 16 rows of 64 bytes each. Compilers have instructions for them whose tile is part of the
+// name; here it is a parameter.
+#pragma once
+#include <cstdint>
+
+#include "vector.h"
+
+namespace {
+
+constexpr int64_t kTileRows = 16, kTileDepth = 32;          // of a tile with bfloat16 numbers: 32 in a row
+constexpr int64_t kTileBytes = kTileRows * kTileDepth * 2;  // as of one with 16 sums in a row
+
+struct TileRows {
+    uint8_t of[8];
+};
+
+// How many rows each tile has. All of them are 64 bytes wide.
+ALWAYS void configure_tiles(const TileRows& rows) {
+    alignas(64) uint8_t bytes[64] = {1};  // the palette; from 16 on bytes of a tile's rows, from 48 on how many
+    for (int tile = 0; tile < 8; ++tile) bytes[16 + 2 * tile] = 64, bytes[48 + tile] = rows.of[tile];
+    asm volatile("ldtilecfg %0" : : "m"(bytes) : "memory");
+}
+
+ALWAYS void release_tiles() { asm volatile("tilerelease" : : : "memory"); }
+
+template <int kTile>
+ALWAYS void clear_tile() {
+    asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
+}
+
+// Rows that follow each other.
+template <int kTile>
+ALWAYS void load_tile(const char* from) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(int64_t(64)), "i"(kTile) : "memory");
+}
+
+// Rows that lie so many floats apart.
+template <int kTile>
+ALWAYS void store_tile(float* to, int64_t stride) {
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride * 4), "i"(kTile) : "memory");
+}
+
+// Adds to sums [rows, 16] the products of [rows, 32] numbers by [32, 16]: of the latter a row holds two, side by side.
+template <int kSums, int kLeft, int kRight>
+ALWAYS void add_product() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kLeft), "i"(kRight));
+}
+
+}  // namespace
