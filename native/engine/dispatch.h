@@ -14,7 +14,8 @@ const std::vector<InstructionSet>& instruction_sets();  // those this processor 
 const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
 bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
 
-constexpr int64_t kRowsForPairs = 12;  // from which on products of pairs of bfloat16 numbers are faster
+// Rows, at a time and in all, from which on products of pairs of bfloat16 numbers are faster, and pay for their packing.
+constexpr int64_t kRowsForPairs = 12, kRowsForPackingPairs = 256;
 
 template <class T>
 const Kernels<T>& kernels() {  // of the one in use
@@ -24,17 +25,17 @@ const Kernels<T>& kernels() {  // of the one in use
         return *instruction_set().float64;
 }
 
-// Of the one in use, those for a plan and a product of so many rows at a time. Raises std::invalid_argument where
+// Of the one in use, those for a plan and products of so many rows at a time and in all. Raises std::invalid_argument where
 // it has none.
 template <class T>
-const Kernels<T>& kernels_for(const Plan& plan, int64_t rows) {
+const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1) {
     if constexpr (sizeof(T) == sizeof(float)) {
         const InstructionSet& set = instruction_set();
         const bool single = plan.type == ECHOIC_BFLOAT16, pairs = plan.type == ECHOIC_BFLOAT16_PAIRS;
         if ((single || pairs) && set.bfloat16 == nullptr)
             throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
         if (single) return *set.bfloat16();
-        if (pairs && rows >= kRowsForPairs) return *set.bfloat16_pairs();
+        if (pairs && rows >= kRowsForPairs && all >= kRowsForPackingPairs) return *set.bfloat16_pairs();
     }
     return kernels<T>();
 }

@@ -62,7 +62,7 @@ echoic_plan* echoic_plan_new(const int64_t* code, size_t count, const double* co
                              char* message, size_t size) {
     try {
         auto plan = std::make_unique<echoic_plan>(echoic_plan{echoic::decode(code, count, constants, constant_count, type)});
-        echoic::kernels_for<float>(plan->plan, 1);  // there are some
+        echoic::kernels_for<float>(plan->plan);  // there are some
         return plan.release();
     } catch (const std::exception& error) {
         say(message, size, error.what());

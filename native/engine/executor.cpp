@@ -63,7 +63,7 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan, 1)), totals_(plan, run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), totals_(plan, run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (const Stage& stage : plan.stages)
             if (stage.kind == Stage::matmul && stage.phase == Phase::within)
@@ -108,7 +108,7 @@ class ExecutionOf final : public Execution {
 
     void sum(int part) override {
         static thread_local Arena arena;
-        Sums<T>(run_, kernels_for<T>(plan_, run_.rows), arena).work(part, parts_);
+        Sums<T>(run_, kernels_for<T>(plan_, run_.rows, run_.rows), arena).work(part, parts_);
         if (part == 0) totals_.write(plan_, run_.totals);
     }
 
@@ -119,7 +119,7 @@ class ExecutionOf final : public Execution {
         for (size_t m = 0; m < run_.matrix_count; ++m) packed_[m] = {run_.matrices[m].packed, &kernels_};
         for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within}) {
             const int64_t times = threads * (phase == Phase::within ? run_.steps : 1);
-            const Kernels<T>& use = kernels_for<T>(plan_, run_.rows / times);
+            const Kernels<T>& use = kernels_for<T>(plan_, run_.rows / times, run_.rows);
             for (size_t s = plan_.phase(phase).first; s < plan_.phase(phase).last; ++s)
                 if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix)))
                     packed_[size_t(stage.matrix)].kernels = &use;
@@ -203,7 +203,7 @@ class Round {
 
 size_t packed_bytes(const Plan& plan, size_t matrix) {
     return plan.type == ECHOIC_FLOAT64 ? packed_bytes(kernels<double>(), plan, matrix)
-                                       : packed_bytes(kernels_for<float>(plan, 1), plan, matrix);
+                                       : packed_bytes(kernels_for<float>(plan), plan, matrix);
 }
 
 void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, void* packed) {
@@ -212,7 +212,7 @@ void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, voi
         kernels<double>().pack(static_cast<const double*>(from.data), from.row_stride, from.column_stride, k, n,
                                static_cast<double*>(packed));
     else
-        kernels_for<float>(plan, 1).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
+        kernels_for<float>(plan).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
                                       static_cast<float*>(packed));
 }
 

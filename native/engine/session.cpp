@@ -21,7 +21,7 @@ class SessionOf final : public Session {
    public:
     SessionOf(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<const void*>& vectors,
               const std::vector<echoic_matrix>& matrices)
-        : plan_(plan), kernels_(kernels_for<T>(plan, 1)), active_(batch), count_(size_t(plan.outside - 2) / 2) {
+        : plan_(plan), kernels_(kernels_for<T>(plan)), active_(batch), count_(size_t(plan.outside - 2) / 2) {
         if (int8) kernels_.matmul = kernels_.matmul_int8;
         if (!plan.totals.empty()) throw std::invalid_argument("session: its plan sums over all steps");
         for (size_t v = 0; v < plan.vectors.size(); ++v) {
