@@ -98,8 +98,9 @@ class SessionOf final : public Session {
     const Plan& plan() const override { return plan_; }
 
    private:
-    // A thread that did not come, or lost its turn, holds up the whole step until it has run: it is asked again after some
-    // steps, and each time that it fails to come after twice as many.
+    // A thread that did not come, or lost its turn, holds up the whole step until it has run. It may have slept: now it is
+    // awake, and asked again at once. If it fails to come twice in a row it is asked again after some steps, and each time
+    // that it does after twice as many.
     void work_alone() {
         --alone_;
         Meeting meeting(1);
@@ -118,8 +119,12 @@ class SessionOf final : public Session {
         run_together(threads_, threads_, work, &shared);
         if (!by_columns_) return;
         const bool missed = shared.meeting.members() < threads_;
-        alone_ = missed ? next_alone_ : 0;
-        next_alone_ = missed ? std::min(2 * next_alone_, kMostAlone) : kFirstAlone;
+        missed_ = missed ? missed_ + 1 : 0;
+        if (!missed) next_alone_ = kFirstAlone;
+        if (missed_ < 2) return;
+        missed_ = 0;
+        alone_ = next_alone_;
+        next_alone_ = std::min(2 * next_alone_, kMostAlone);
     }
 
     const Plan plan_;
@@ -127,6 +132,7 @@ class SessionOf final : public Session {
     static constexpr int kFirstAlone = 16, kMostAlone = 4096;
     bool by_columns_ = false;  // what threads share
     int alone_ = 0, next_alone_ = kFirstAlone;  // steps that the first thread makes alone, and would next time
+    int missed_ = 0;  // steps in a row at which another did not come
     int threads_ = 1;
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;

@@ -195,8 +195,8 @@ _of_cell: dict[int, tuple[Hashable, Compiled | str]] = {}
 def compiled(cell: Cell) -> Compiled | str:
     """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
     if torch.compiler.is_compiling():
-        return _as_constant(cell, _plain_options(cell))
-    return _looked_up(cell, None if cell._modules else _plain_options(cell))
+        return _as_constant(cell, plain_options(cell))
+    return _looked_up(cell, None if cell._modules else plain_options(cell))
 
 
 def compiled_before(cell: Cell) -> Compiled | str:
@@ -281,7 +281,7 @@ _numbered: WeakKeyDictionary[Cell, int] = WeakKeyDictionary()  # cells with opti
 _count = count(1)
 
 
-def _plain_options(cell: Cell) -> tuple[Any, ...] | None:
+def plain_options(cell: Cell) -> tuple[Any, ...] | None:
     """All options of a cell, where they are numbers, words, functions or pairs of such."""
     options = tuple(v for k, v in cell.__dict__.items() if k not in _MODULES_OWN)
     for value in options:

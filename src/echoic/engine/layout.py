@@ -45,8 +45,8 @@ class Layout:
         if call.lengths is None:
             self.steps, self.rows = self.total, self.total * self.batch
             # Tensors made while somebody looks on are not to be kept for those who come later
-            dense_steps = _dense_steps if recording_operators() or transforming() else _dense_steps_kept
-            self.offsets, self.active = dense_steps(self.steps, self.batch, call.reverse)
+            made = _dense_steps if recording_operators() or transforming() else dense_steps
+            self.offsets, self.active = made(self.steps, self.batch, call.reverse)
         else:
             ordered, self.order = call.lengths.sort(descending=True, stable=True)
             self.steps = int(ordered[0])
@@ -144,4 +144,4 @@ def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]
     return offsets.flip(0) if reverse else offsets, torch.full((steps,), batch)
 
 
-_dense_steps_kept = lru_cache(maxsize=64)(_dense_steps)
+dense_steps = lru_cache(maxsize=64)(_dense_steps)

@@ -12,11 +12,16 @@ from echoic.engine.onlookers import recording_operators
 
 
 class Operands(NamedTuple):
-    """vectors: addresses. matrices: ``echoic_matrix`` each. alive: memory that must stay while they are used."""
+    """What a run reads besides the rows.
+
+    vectors: addresses. matrices: ``echoic_matrix`` each. alive: memory that must stay while they are used.
+    lasting: whether they are the same as long as the parameters lie where they are, whatever their values.
+    """
 
     vectors: list[int]
     matrices: list[tuple[int, int, int, int]]
     alive: Any
+    lasting: bool
 
 
 class _View(NamedTuple):
@@ -50,14 +55,14 @@ class Prologue:
             rows = [derived[i].contiguous() for i in vectors]
             grids = [derived[i] for i in matrices]
             described = [(grid.data_ptr(), grid.stride(0), grid.stride(1), 0) for grid in grids]
-            return Operands([row.data_ptr() for row in rows], described, (rows, grids))
+            return Operands([row.data_ptr() for row in rows], described, (rows, grids), False)
         size = parameters[0].itemsize if parameters else 0
         at = [parameter.data_ptr() for parameter in parameters]
         found = []
         for i in matrices:
             parameter, offset, (down, right) = views[i]
             found.append((at[parameter] + offset * size, down, right, 0))
-        return Operands([at[views[i].parameter] + views[i].offset * size for i in vectors], found, parameters)
+        return Operands([at[views[i].parameter] + views[i].offset * size for i in vectors], found, parameters, True)
 
     def _views_of(self, parameters: Sequence[Tensor]) -> list[_View] | None:
         """Each derived tensor as a view, or None where one is none, or where parameters lie otherwise than usual."""

@@ -13,8 +13,11 @@ from torch.nn.utils import parametrize
 from echoic.cells import Cell
 from echoic.engine.call import MEMORIES, Call
 from echoic.engine.choice import choose
-from echoic.engine.native import Native
+from echoic.engine.native import BUILT, Native
 from echoic.errors import OptionError
+
+if BUILT:
+    from echoic.engine import inference
 
 
 class Direction(NamedTuple):
@@ -77,6 +80,10 @@ def unroll_together(
     for direction in directions:
         _check(direction.cell, inputs, memory)
     batch, steps = inputs.shape[:2]
+    if lengths is None and reset is None:
+        plain = _plainly(directions, inputs, options[0])
+        if plain is not None:
+            return plain
     if lengths is not None:
         lengths = _checked_lengths(lengths, batch, steps, inputs.device)
     if reset is not None:
@@ -98,6 +105,17 @@ def unroll_together(
     with parametrize.cached() if may_be_parametrized else nullcontext():
         results = _run(cells, calls, options[0], padding)
     return [(outputs.transpose(0, 1), state) for outputs, state in results]
+
+
+def _plainly(directions: Sequence[Direction], inputs: Tensor, backend: str) -> list[tuple[Tensor, Any]] | None:
+    """The results of ``unroll_together`` where the native engine is all that is needed; else None."""
+    if torch.is_grad_enabled() or not BUILT or backend not in ("auto", Native.name):
+        return None
+    plain = [
+        inference.Plain(cell, fresh if state is None else state, reverse) for cell, state, fresh, reverse in directions
+    ]
+    results = inference.run(plain, inputs.transpose(0, 1))
+    return None if results is None else [(outputs.transpose(0, 1), state) for outputs, state in results]
 
 
 def _run(

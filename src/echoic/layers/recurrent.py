@@ -136,10 +136,10 @@ class Recurrent(nn.Module):
         return "\n".join(lines)
 
     def _fresh(self, batch: int) -> list[Any]:
-        """The state before the first step, for each cell."""
-        zeros: list[Any] = [cell.initial_state(batch) for cell in self.cells]  # pyright: ignore
+        """The learnt state before the first step, for each cell; None for the cell's own."""
         if self.initial is None:
-            return zeros
+            return [None] * len(self.cells)
+        zeros: list[Any] = [cell.initial_state(1) for cell in self.cells]  # pyright: ignore
         learnt = iter(self.initial)
         return [type(s)(*(next(learnt).expand(batch, -1) for _ in s)) for s in zeros]
 
