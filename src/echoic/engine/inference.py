@@ -54,8 +54,7 @@ class Known:
         self.step, self.kernel, self.dtype = step, step.kernel("inference", dtype), dtype
         self.kind = type(cell.initial_state(1))
         self._attributes = tuple(cell.__dict__.values())
-        self._seen: list[tuple[int, torch.dtype, bool]] | None = None
-        self._operands: Operands | None = None
+        self._operands: tuple[list[tuple[int, torch.dtype, bool]], Operands] | None = None  # with where they were seen
 
     def holds(self, cell: Cell, inputs: Tensor) -> bool:
         """Whether the cell is as it was, its parameters apart."""
@@ -67,12 +66,13 @@ class Known:
         """The parameters as the engine takes them; None if some are of another type than the inputs."""
         parameters = effective_tensors(cell, self.step.recording.parameters)
         seen = [(p.data_ptr(), p.dtype, p.is_contiguous()) for p in parameters]
-        if self._operands is not None and seen == self._seen:
-            return self._operands
+        before = self._operands
+        if before is not None and seen == before[0]:
+            return before[1]
         if any(p.dtype is not self.dtype or not p.is_cpu for p in parameters):
             return None
         made = self.step.prologue.operands(parameters, self.kernel.vectors, self.kernel.matrices)
-        self._seen, self._operands = seen, made if made.lasting else None
+        self._operands = (seen, made) if made.lasting else None
         return made
 
 
