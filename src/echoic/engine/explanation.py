@@ -20,30 +20,30 @@ def explain_native(cell: Cell, inputs: Tensor) -> str:
     assert not isinstance(step, str)
     kernels = [step.kernel(name, dtype) for name in ("forward", "backward")]
     sums = sum(2 * s.left_width * s.right_width for s in step.sums)
-    products, others = (sum(_arithmetic(kernel)[i] for kernel in kernels) for i in (0, 1))
+    of_matmuls, others = (sum(_arithmetic(kernel)[i] for kernel in kernels) for i in (0, 1))
     kept = step.saved_width + sum(w for w, keep in zip(step.widths, step.kept("gates"), strict=True) if keep)
     weights = sum(
         kernels[0].plan.matrix_sizes[s.matrix] for s in _stages(kernels[0], within=True) if isinstance(s, Matmul)
     )
-    size = dtype.itemsize
+    size, multiplied = dtype.itemsize, products(inputs)
+    read = 2 if multiplied == BFLOAT16 else size  # bytes of a packed weight
     lines = (
         f"{engine.instruction_set()}, up to {torch.get_num_threads()} threads",
         f"a step forward: {_operations(_stages(kernels[0], within=True))}",
         f"backward: {_operations(_stages(kernels[1], within=True))}",
         f"for many steps at once: {_operations([s for kernel in kernels for s in _stages(kernel, within=False)])}, "
         f"{len(step.sums)} gradient{'s' * (len(step.sums) != 1)} of parameters",
-        f"matmuls are {(products + sums) / (products + sums + others):.0%} of the arithmetic",
-        f"{weights * size:,} bytes of recurrent weights are read a step, "
+        f"matmuls are {(of_matmuls + sums) / (of_matmuls + sums + others):.0%} of the arithmetic",
+        f"{weights * read:,} bytes of recurrent weights are read a step, "
         f"{kept * size:,} bytes a row and step are kept for the backward",
-        *_products(inputs),
+        *_products(multiplied),
         *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
     return "; ".join(lines)
 
 
-def _products(inputs: Tensor) -> list[str]:
+def _products(multiplied: int) -> list[str]:
     """What autocast and the precision of matmuls change."""
-    multiplied = products(inputs)
     if multiplied == FLOAT32:
         return ["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []
     return ["matmuls multiply " + ("bfloat16 numbers" if multiplied == BFLOAT16 else "sums of two bfloat16 numbers")]
