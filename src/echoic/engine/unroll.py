@@ -13,11 +13,11 @@ from torch.nn.utils import parametrize
 from echoic.cells import Cell
 from echoic.engine.call import MEMORIES, Call
 from echoic.engine.choice import choose
-from echoic.engine.native import BUILT, Native
+from echoic.engine.native import BUILT, KEEP, Native
 from echoic.errors import OptionError
 
 if BUILT:
-    from echoic.engine import inference
+    from echoic.engine import plain
 
 
 class Direction(NamedTuple):
@@ -81,9 +81,9 @@ def unroll_together(
         _check(direction.cell, inputs, memory)
     batch, steps = inputs.shape[:2]
     if lengths is None and reset is None:
-        plain = _plainly(directions, inputs, options[0])
-        if plain is not None:
-            return plain
+        results = _plainly(directions, inputs, options)
+        if results is not None:
+            return results
     if lengths is not None:
         lengths = _checked_lengths(lengths, batch, steps, inputs.device)
     if reset is not None:
@@ -107,14 +107,17 @@ def unroll_together(
     return [(outputs.transpose(0, 1), state) for outputs, state in results]
 
 
-def _plainly(directions: Sequence[Direction], inputs: Tensor, backend: str) -> list[tuple[Tensor, Any]] | None:
-    """The results of ``unroll_together`` where the native engine is all that is needed; else None."""
-    if torch.is_grad_enabled() or not BUILT or backend not in ("auto", Native.name):
+def _plainly(
+    directions: Sequence[Direction], inputs: Tensor, options: tuple[str, str]
+) -> list[tuple[Tensor, Any]] | None:
+    """The results of ``unroll_together`` where one run of the native engine is all that is needed; else None."""
+    backend, memory = options
+    if not BUILT or backend not in ("auto", Native.name) or (memory == "checkpoint" and torch.is_grad_enabled()):
         return None
-    plain = [
-        inference.Plain(cell, fresh if state is None else state, reverse) for cell, state, fresh, reverse in directions
+    calls = [
+        plain.Plain(cell, fresh if state is None else state, reverse) for cell, state, fresh, reverse in directions
     ]
-    results = inference.run(plain, inputs.transpose(0, 1))
+    results = plain.run(calls, inputs.transpose(0, 1), KEEP.get(memory, "gates"))
     return None if results is None else [(outputs.transpose(0, 1), state) for outputs, state in results]
 
 

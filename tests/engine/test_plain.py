@@ -1,4 +1,4 @@
-"""Calls without gradients: the same bits as with them, whatever happened to the cell since the call before."""
+"""Plain calls: the same bits as the usual way gives, with and without gradients, whatever happened to the cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from echoic.cells import GRU, LSTM, Cell, Elman
-from echoic.engine import inference, unroll
+from echoic.engine import plain, unroll
 from echoic.engine.record import record_states
 from echoic.errors import BackendError, OptionError
 from echoic.layers import Recurrent
@@ -21,34 +21,65 @@ from echoic.layers import Recurrent
 NATIVE = ("native", "store")
 
 
-def without_and_with_gradients(run: Callable[[], tuple[Tensor, Any]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Outputs and last state of a call, by the one way and by the other."""
+def both_ways(run: Callable[[], tuple[Tensor, Any]], wanted: list[Tensor]) -> list[dict[str, Tensor]]:
+    """Outputs, last state and gradients of a call: without gradients, plainly, and the usual way."""
     found = []
-    for recorded in (False, True):
-        with torch.set_grad_enabled(recorded):
+    for recorded, plainly in ((False, True), (True, True), (True, False)):
+        with torch.set_grad_enabled(recorded), pytest.MonkeyPatch.context() as patch:
+            if not plainly:
+                patch.setattr(plain, "run", lambda *_: None)
             outputs, end = run()
         found.append({"outputs": outputs.detach()} | {f"end {i}": part.detach() for i, part in enumerate(end)})
-    without, with_gradients = found
-    return without, with_gradients
+        if recorded:
+            loss = sum(((part.sin() * part).sum() for part in (outputs, *end)), torch.zeros(()))
+            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+            found[-1] |= {f"gradient {i}": g for i, g in enumerate(gradients) if g is not None}
+    return found
 
 
-def check(cell: Cell, inputs: Tensor, state: Any = None, *, reverse: bool = False, plain: bool = True) -> Tensor:
-    """Both ways agree, and the plain one was taken, or not. Gives the outputs."""
+def check_run(run: Callable[[], tuple[Tensor, Any]], wanted: list[Tensor]) -> Tensor:
+    """All ways agree to the bit. Gives the outputs."""
+    without, plainly, usually = both_ways(run, wanted)
+    assert_same(plainly, usually, EXACT)
+    assert_same(without, {name: value for name, value in usually.items() if name in without}, EXACT)
+    return without["outputs"]
+
+
+def check(cell: Cell, inputs: Tensor, state: Any = None, *, reverse: bool = False, taken: bool = True) -> Tensor:
+    """All ways agree, and the plain one was taken, or not. Gives the outputs."""
     for parameter in cell.parameters():
         parameter.requires_grad_()
-    with torch.no_grad():
-        taken = inference.run([inference.Plain(cell, state, reverse)], inputs.transpose(0, 1))
-    assert (taken is not None) is plain
-    found, expected = without_and_with_gradients(lambda: unroll(cell, inputs, state, reverse=reverse, options=NATIVE))
-    assert_same(found, expected, EXACT)
-    return found["outputs"]
+    found = plain.run([plain.Plain(cell, state, reverse)], inputs.transpose(0, 1), "gates")
+    assert (found is not None) is taken
+    return check_run(lambda: unroll(cell, inputs, state, reverse=reverse, options=NATIVE), list(cell.parameters()))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_cell(case: Case) -> None:
     given = make_problem(case, 3, 11).to(torch.float32)
-    found, expected = without_and_with_gradients(lambda: unroll(given.cell, given.inputs, given.state, options=NATIVE))
-    assert_same(found, expected, EXACT)
+    inputs = given.inputs.requires_grad_()
+    wanted = [inputs, *(p for p in given.cell.parameters() if p.requires_grad)]
+    check_run(lambda: unroll(given.cell, inputs, given.state, options=NATIVE), wanted)
+
+
+@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
+def test_other_uses_of_memory(memory: str) -> None:
+    torch.manual_seed(8)
+    cell, inputs = LSTM(3, 5), torch.randn(4, 40, 3)
+    check_run(lambda: unroll(cell, inputs, options=("native", memory)), list(cell.parameters()))
+
+
+def test_gradients_of_gradients() -> None:
+    torch.manual_seed(9)
+    cell, inputs = GRU(3, 5), torch.randn(2, 6, 3, requires_grad=True)
+
+    def run() -> tuple[Tensor, list[Tensor]]:
+        with torch.enable_grad():
+            outputs, _ = unroll(cell, inputs, options=NATIVE)
+            (gradient,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
+        return gradient, []
+
+    check_run(run, list(cell.parameters()))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -104,7 +135,7 @@ def test_a_cell_that_is_parametrised_later() -> None:
     cell, inputs = GRU(3, 5), torch.randn(2, 6, 3)
     before = check(cell, inputs)
     parametrize.register_parametrization(cell, "weight_hh", Doubled())
-    after = check(cell, inputs, plain=False)
+    after = check(cell, inputs, taken=False)
     assert not torch.equal(after, before)
 
 
@@ -112,7 +143,7 @@ def test_states_of_other_forms() -> None:
     torch.manual_seed(5)
     cell, inputs = LSTM(3, 5), torch.randn(4, 6, 3)
     strided = torch.randn(5, 4).t()
-    check(cell, inputs, type(cell.initial_state(1))(strided, torch.randn(4, 5)), plain=False)
+    check(cell, inputs, type(cell.initial_state(1))(strided, torch.randn(4, 5)), taken=False)
     with torch.no_grad():
         _, end = unroll(cell, inputs, (torch.randn(4, 5), torch.randn(4, 5)), options=NATIVE)
         assert type(end) is type(cell.initial_state(1))
@@ -131,8 +162,7 @@ def test_both_directions_of_a_layer_and_a_learnt_state() -> None:
     for part in layer.initial:
         nn.init.normal_(part)
     inputs = torch.randn(4, 6, 3)
-    found, expected = without_and_with_gradients(lambda: _flattened(layer(inputs)))
-    assert_same(found, expected, EXACT)
+    check_run(lambda: _flattened(layer(inputs)), list(layer.parameters()))
 
 
 def _flattened(result: tuple[Tensor, tuple[Any, ...]]) -> tuple[Tensor, list[Tensor]]:
