@@ -44,6 +44,11 @@ def choose(name: str, cell: Cell, call: Call) -> Backend:
     return backend
 
 
+def native_first(name: str) -> bool:
+    """Whether that name means the native engine wherever it can run, autocast apart."""
+    return BUILT and (name == Native.name or (name == "auto" and isinstance(BACKENDS[0], Native)))
+
+
 def fastest(cell: Cell, call: Call) -> tuple[Backend, list[str]]:
     """The first backend that can run the call, and why each before it cannot."""
     refusals = []

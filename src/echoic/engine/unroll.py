@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from echoic.cells import Cell
 from echoic.engine.call import MEMORIES, Call
-from echoic.engine.choice import choose
+from echoic.engine.choice import choose, native_first
 from echoic.engine.native import BUILT, KEEP, Native
 from echoic.errors import OptionError
 
@@ -112,7 +112,7 @@ def _plainly(
 ) -> list[tuple[Tensor, Any]] | None:
     """The results of ``unroll_together`` where one run of the native engine is all that is needed; else None."""
     backend, memory = options
-    if not BUILT or backend not in ("auto", Native.name) or (memory == "checkpoint" and torch.is_grad_enabled()):
+    if not native_first(backend) or (memory == "checkpoint" and torch.is_grad_enabled()):
         return None
     calls = [
         plain.Plain(cell, fresh if state is None else state, reverse) for cell, state, fresh, reverse in directions
