@@ -8,6 +8,8 @@
 
 namespace {
 
+constexpr int64_t kSpan = 512, kRowsSplit = 64;  // of the source that are split at once
+
 // The weights of a step are on their way from here on: loads of tiles wait for theirs. Of two parts each is used longer, and
 // fetching them gains nothing.
 template <int kParts>

@@ -1,5 +1,6 @@
 // Numbers as the tiles of AMX multiply them: rounded to a bfloat16 number, their one part, or to the sum of two, whose 16
-// significant bits are off by less than 2^-17 of them. And matrices laid out as tiles of such parts.
+// significant bits are off by less than 2^-17 of them (above 1e-30: tiles know no subnormal numbers). And matrices laid out
+// as tiles of such parts.
 #pragma once
 #include <immintrin.h>
 
@@ -9,7 +10,6 @@
 namespace {
 
 constexpr int64_t kColumns = kPanel<float>;  // two tiles side by side
-constexpr int64_t kSpan = 512, kRowsSplit = 64;  // of the source that are split at once
 static_assert(kColumns == 2 * kTileRows);
 
 template <int kParts>

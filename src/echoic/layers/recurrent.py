@@ -101,7 +101,8 @@ class Recurrent(nn.Module):
             raise OptionError(
                 f"state: found {len(state)} states, expected {len(self.cells)}, one per layer and direction."
             )
-        fresh = self._fresh(inputs.shape[0])
+        # A cell's own state is made where it is needed
+        fresh = None if self.initial is None else self.initial_states(inputs.shape[0])
         ends: list[Any] = []
         values = inputs
         for depth, layer in enumerate(self.layers()):
@@ -109,7 +110,7 @@ class Recurrent(nn.Module):
                 values = self.between(values)
             entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
             directions = [
-                Direction(cell, None if state is None else state[position], fresh[position], reverse=direction == 1)
+                Direction(cell, state and state[position], fresh and fresh[position], reverse=direction == 1)
                 for direction, (position, cell) in enumerate(enumerate(layer, len(ends)))
             ]
             options = (self.backend, self.memory)
@@ -135,11 +136,11 @@ class Recurrent(nn.Module):
             lines.append(f"{where}: {type(cell).__name__} on {explain(self.backend, cell, call)}")
         return "\n".join(lines)
 
-    def _fresh(self, batch: int) -> list[Any]:
-        """The learnt state before the first step, for each cell; None for the cell's own."""
+    def initial_states(self, batch: int) -> list[Any]:
+        """The state before the first step, [B, W] a field, for each cell: the learnt one or the cell's own."""
+        zeros: list[Any] = [cell.initial_state(batch) for cell in self.cells]  # pyright: ignore
         if self.initial is None:
-            return [None] * len(self.cells)
-        zeros: list[Any] = [cell.initial_state(1) for cell in self.cells]  # pyright: ignore
+            return zeros
         learnt = iter(self.initial)
         return [type(s)(*(next(learnt).expand(batch, -1) for _ in s)) for s in zeros]
 

@@ -85,7 +85,7 @@ class LanguageModel(nn.Module):
         """The carried state, but the initial one in the fresh rows."""
         if carry is None or not bool(fresh.any()):
             return carry
-        initial = tuple(self.recurrent._fresh(len(fresh)))
+        initial = tuple(self.recurrent.initial_states(len(fresh)))
         return tree_map(lambda begun, carried: torch.where(fresh[:, None], begun, carried), initial, carry)
 
     def final_step_loss(self, batch: StreamBatch) -> Tensor:
