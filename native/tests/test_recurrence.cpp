@@ -5,9 +5,9 @@ namespace {
 
 const std::vector<std::vector<int64_t>> kLengths = {{1}, {1, 1}, {5}, {4, 4, 4}, {9, 7, 7, 3, 1, 0},
                                                     {3, 3, 2, 2, 1, 1, 1, 1}, {6, 6, 6, 6, 6, 6}};
-// Of the largest cell more steps than are done ahead at once.
 // Rows enough for products of pairs of bfloat16 numbers.
 const std::vector<std::vector<int64_t>> kMany = {std::vector<int64_t>(63, 5), std::vector<int64_t>(100, 3)};
+// Of the largest cell more steps than are done ahead at once.
 const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1}};
 
 template <class T>
