@@ -12,16 +12,14 @@ from echoic.engine.onlookers import recording_operators
 
 
 class Operands(NamedTuple):
-    """What a run reads besides the rows.
-
-    vectors: addresses. matrices: ``echoic_matrix`` each. alive: memory that must stay while they are used.
-    lasting: whether they are the same as long as the parameters lie where they are, whatever their values.
-    """
+    """vectors: addresses. matrices: ``echoic_matrix`` each. alive: memory that must stay while they are used."""
 
     vectors: list[int]
     matrices: list[tuple[int, int, int, int]]
     alive: Any
-    lasting: bool
+
+
+_Addresses = tuple[list[int], list[tuple[int, int, int, int]]]
 
 
 class _View(NamedTuple):
@@ -46,6 +44,8 @@ class Prologue:
         self.module = module
         self._views: list[_View] | None = None
         self._looked = False
+        # What was found last for a plan, and for parameters of which size and where
+        self._last: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, list[int]], _Addresses]] = {}
 
     def operands(self, parameters: Sequence[Tensor], vectors: Sequence[int], matrices: Sequence[int]) -> Operands:
         """Those of the derived tensors that are vectors and matrices of a plan, by position."""
@@ -55,14 +55,20 @@ class Prologue:
             rows = [derived[i].contiguous() for i in vectors]
             grids = [derived[i] for i in matrices]
             described = [(grid.data_ptr(), grid.stride(0), grid.stride(1), 0) for grid in grids]
-            return Operands([row.data_ptr() for row in rows], described, (rows, grids), False)
+            return Operands([row.data_ptr() for row in rows], described, (rows, grids))
         size = parameters[0].itemsize if parameters else 0
         at = [parameter.data_ptr() for parameter in parameters]
+        plan = tuple(vectors), tuple(matrices)
+        before = self._last.get(plan)
+        if before is not None and before[0] == (size, at):
+            return Operands(*before[1], parameters)
         found = []
         for i in matrices:
             parameter, offset, (down, right) = views[i]
             found.append((at[parameter] + offset * size, down, right, 0))
-        return Operands([at[views[i].parameter] + views[i].offset * size for i in vectors], found, parameters, True)
+        last = [at[views[i].parameter] + views[i].offset * size for i in vectors], found
+        self._last[plan] = (size, at), last
+        return Operands(*last, parameters)
 
     def _views_of(self, parameters: Sequence[Tensor]) -> list[_View] | None:
         """Each derived tensor as a view, or None where one is none, or where parameters lie otherwise than usual."""

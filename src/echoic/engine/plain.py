@@ -28,7 +28,6 @@ from echoic.engine.compiled import (
 from echoic.engine.execute import Launch, launch
 from echoic.engine.layout import Timing, dense_steps
 from echoic.engine.onlookers import recording_operators, transforming
-from echoic.engine.operands import Operands
 from echoic.engine.operators import Asked, How
 from echoic.engine.operators import run as run_with_gradients
 from echoic.engine.passes import Given
@@ -57,23 +56,12 @@ class Known:
         self.step, self.kernel, self.dtype = step, step.kernel("inference", dtype), dtype
         self.kind = type(cell.initial_state(1))
         self._attributes = tuple(cell.__dict__.values())
-        self._operands: tuple[list[tuple[int, bool]], Operands] | None = None  # with where they were seen
 
     def holds(self, cell: Cell, dtype: torch.dtype) -> bool:
         """Whether the cell is as it was, its parameters apart."""
         attributes = cell.__dict__.values()
         same = len(attributes) == len(self._attributes) and all(map(is_, attributes, self._attributes))
         return same and not cell._modules and dtype is self.dtype
-
-    def operands(self, parameters: Sequence[Tensor]) -> Operands:
-        """The parameters as the engine takes them."""
-        seen = [(p.data_ptr(), p.is_contiguous()) for p in parameters]
-        before = self._operands
-        if before is not None and seen == before[0]:
-            return before[1]
-        made = self.step.prologue.operands(parameters, self.kernel.vectors, self.kernel.matrices)
-        self._operands = (seen, made) if made.lasting else None
-        return made
 
 
 class Ready(NamedTuple):
@@ -138,7 +126,8 @@ def _asked(ready: Ready, inputs: Tensor, keep: str) -> Asked:
 def _prepared(ready: Ready, inputs: Tensor) -> tuple[Tensor, Any, Launch]:
     """Outputs, last state and the run that fills them."""
     known, state, parameters, (offsets, active, _) = ready
-    step, kernel, operands = known.step, known.kernel, known.operands(parameters)
+    step, kernel = known.step, known.kernel
+    operands = step.prologue.operands(parameters, kernel.vectors, kernel.matrices)
     steps, batch, _ = inputs.shape
     outputs = inputs.new_empty(steps, batch, step.output_width)
     last = [torch.empty_like(part) for part in state]
