@@ -7,88 +7,26 @@
 
 #include <stdexcept>
 
-#include "../engine/engine.h"
+#include "frame.h"
 
 namespace nb = nanobind;
 
 namespace {
 
-using Address = uintptr_t;
-using Port = std::tuple<int32_t, int32_t, Address, int64_t>;
-using State = std::tuple<int64_t, Address, Address, Address, int64_t, Address>;
-using Gradient = std::tuple<int64_t, Address, Address, Address>;
-using Sum = std::tuple<Address, int64_t, Address, int64_t, int32_t, Address, Address>;
-using Matrix = std::tuple<Address, int64_t, int64_t, Address>;
+using echoic::Address;
 
 template <class T = void>
 T* at(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
-// Of a run: steps, rows of the batch, rows in all; offsets, active rows, cleared rows.
-using Sizes = std::tuple<int64_t, int64_t, int64_t>;
-using Steps = std::tuple<Address, Address, Address>;
-
-// A run with the arrays that describe it.
-class Arguments {
-   public:
-    Arguments(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
-              const std::vector<State>& states, const std::vector<Gradient>& gradients,
-              const std::vector<Address>& vectors, const std::vector<Matrix>& matrices, const std::vector<Sum>& sums,
-              const std::vector<Address>& totals) {
-        for (const auto& [role, index, data, stride] : ports) ports_.push_back({role, index, at(data), stride});
-        for (const auto& [width, initial, fresh, kept, stride, last] : states)
-            states_.push_back({width, at(initial), at(fresh), at(kept), stride, at(last)});
-        for (const auto& [width, last, initial, fresh] : gradients)
-            gradients_.push_back({width, at(last), at(initial), at(fresh)});
-        for (Address vector : vectors) vectors_.push_back(at(vector));
-        for (const auto& [data, rows, columns, packed] : matrices) matrices_.push_back({at(data), rows, columns, at(packed)});
-        for (const auto& [left, left_width, right, right_width, state, outer, columns] : sums)
-            sums_.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
-        for (Address total : totals) totals_.push_back(at(total));
-        std::tie(run_.steps, run_.batch, run_.rows) = sizes;
-        run_.offsets = at<const int64_t>(std::get<0>(steps));
-        run_.active = at<const int64_t>(std::get<1>(steps));
-        run_.cleared = at<const uint8_t>(std::get<2>(steps));
-        run_.backward = backward;
-        run_.threads = threads;
-    }
-
-    echoic_run run() {
-        run_.ports = ports_.data(), run_.port_count = ports_.size();
-        run_.states = states_.data(), run_.state_count = states_.size();
-        run_.gradients = gradients_.data(), run_.gradient_count = gradients_.size();
-        run_.vectors = vectors_.data(), run_.vector_count = vectors_.size();
-        run_.matrices = matrices_.data(), run_.matrix_count = matrices_.size();
-        run_.sums = sums_.data(), run_.sum_count = sums_.size();
-        run_.totals = totals_.data(), run_.total_count = totals_.size();
-        return run_;
-    }
-
-   private:
-    std::vector<echoic_port> ports_;
-    std::vector<echoic_state> states_;
-    std::vector<echoic_gradient> gradients_;
-    std::vector<const void*> vectors_;
-    std::vector<echoic_matrix> matrices_;
-    std::vector<echoic_sum> sums_;
-    std::vector<void*> totals_;
-    echoic_run run_{};
-};
-
-void execute(const std::vector<const echoic_plan*>& plans, const std::vector<echoic_run>& runs, int threads) {
-    char message[256] = "";
-    int done;
-    {
-        nb::gil_scoped_release released;
-        done = echoic_execute(plans.data(), runs.data(), runs.size(), threads, message, sizeof message);
-    }
-    if (!done) throw std::invalid_argument(message);
-}
+// Where a matrix lies, the strides of its rows and columns, and where it lies packed.
+using GivenMatrix = std::tuple<Address, int64_t, int64_t, Address>;
 
 class Plan {
    public:
-    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, int type) {
+    Plan(const std::vector<int64_t>& code, const std::vector<double>& constants, int type)
+        : number_size_(type == ECHOIC_FLOAT64 ? sizeof(double) : sizeof(float)) {
         char message[256] = "";
         plan_ = echoic_plan_new(code.data(), code.size(), constants.data(), constants.size(), type, message, sizeof message);
         if (plan_ == nullptr) throw std::invalid_argument(message);
@@ -96,30 +34,24 @@ class Plan {
     Plan(const Plan&) = delete;
     ~Plan() { echoic_plan_free(plan_); }
 
-    void execute(const Sizes& sizes, const Steps& steps, bool backward, int threads, const std::vector<Port>& ports,
-                 const std::vector<State>& states, const std::vector<Gradient>& gradients,
-                 const std::vector<Address>& vectors, const std::vector<Matrix>& matrices,
-                 const std::vector<Sum>& sums, const std::vector<Address>& totals) const {
-        Arguments arguments(sizes, steps, backward, threads, ports, states, gradients, vectors, matrices, sums, totals);
-        ::execute({plan_}, {arguments.run()}, threads);
-    }
-
     size_t packed_bytes(size_t matrix) const {
         const size_t bytes = echoic_packed_bytes(plan_, matrix);
         if (bytes == 0) throw std::invalid_argument("the plan has no such matrix");
         return bytes;
     }
 
-    void pack(size_t matrix, Matrix from, Address packed) const {
+    void pack(size_t matrix, GivenMatrix from, Address packed) const {
         packed_bytes(matrix);
         const echoic_matrix source{at(std::get<0>(from)), std::get<1>(from), std::get<2>(from), nullptr};
         echoic_pack(plan_, matrix, &source, at(packed));
     }
 
     const echoic_plan* get() const { return plan_; }
+    size_t number_size() const { return number_size_; }
 
    private:
     echoic_plan* plan_;
+    size_t number_size_;
 };
 
 // A C-contiguous array [rows, columns] for the length of a call. By the buffer protocol itself: nanobind's ndarray as an
@@ -146,27 +78,47 @@ class Borrowed {
     bool held_;
 };
 
-// What Plan.execute takes, after the plan.
-using Call = std::tuple<const Plan*, Sizes, Steps, bool, int, std::vector<Port>, std::vector<State>, std::vector<Gradient>,
-                        std::vector<Address>, std::vector<Matrix>, std::vector<Sum>, std::vector<Address>>;
+class Frame {
+   public:
+    Frame(const Plan& plan, bool backward, std::vector<echoic::Port> ports, std::vector<echoic::State> states,
+          std::vector<echoic::Gradient> gradients, std::vector<echoic::Place> vectors,
+          std::vector<echoic::Matrix> matrices, std::vector<echoic::Sum> sums, std::vector<echoic::Place> totals,
+          std::vector<echoic::Area> areas)
+        : frame_{plan.get(), plan.number_size(), backward, std::move(ports), std::move(states), std::move(gradients),
+                 std::move(vectors), std::move(matrices), std::move(sums), std::move(totals), std::move(areas)} {}
 
-void execute_together(const std::vector<Call>& calls, int threads) {
+    const echoic::Frame& get() const { return frame_; }
+
+   private:
+    echoic::Frame frame_;
+};
+
+// A frame, sizes, threads, addresses.
+using Call = std::tuple<const Frame*, echoic::Sizes, int, std::vector<Address>>;
+
+void execute(const std::vector<Call>& calls, int threads) {
     std::vector<const echoic_plan*> plans;
-    std::vector<Arguments> arguments;
+    std::vector<echoic::Arguments> arguments;
     std::vector<echoic_run> runs;
     arguments.reserve(calls.size());
-    for (const auto& [plan, sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums, totals] : calls) {
-        plans.push_back(plan->get());
-        arguments.emplace_back(sizes, steps, backward, parts, ports, states, gradients, vectors, matrices, sums, totals);
+    for (const auto& [frame, sizes, parts, addresses] : calls) {
+        plans.push_back(frame->get().plan);
+        arguments.emplace_back(frame->get(), sizes, parts, addresses);
         runs.push_back(arguments.back().run());
     }
-    execute(plans, runs, threads);
+    char message[256] = "";
+    int done;
+    {
+        nb::gil_scoped_release released;
+        done = echoic_execute(plans.data(), runs.data(), runs.size(), threads, message, sizeof message);
+    }
+    if (!done) throw std::invalid_argument(message);
 }
 
 class Session {
    public:
     Session(const Plan& plan, int64_t batch, int threads, bool int8, const std::vector<Address>& vectors,
-            const std::vector<Matrix>& matrices)
+            const std::vector<GivenMatrix>& matrices)
         : batch_(batch) {
         std::vector<const void*> vector_array;
         for (Address vector : vectors) vector_array.push_back(at(vector));
@@ -215,20 +167,24 @@ NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan", "A step laid out for the engine; see echoic.program.plan.")
         .def(nb::init<const std::vector<int64_t>&, const std::vector<double>&, int>(), nb::arg("code"),
              nb::arg("constants"), nb::arg("type"))
-        .def("execute", &Plan::execute, nb::arg("sizes"), nb::arg("steps"), nb::arg("backward"), nb::arg("threads"),
-             nb::arg("ports"), nb::arg("states"), nb::arg("gradients"), nb::arg("vectors"), nb::arg("matrices"),
-             nb::arg("sums") = std::vector<Sum>{}, nb::arg("totals") = std::vector<Address>{})
         .def("packed_bytes", &Plan::packed_bytes)
         .def("pack", &Plan::pack);
+    nb::class_<Frame>(m, "Frame", "A run of a plan but for where its arrays lie; see native/python/frame.h.")
+        .def(nb::init<const Plan&, bool, std::vector<echoic::Port>, std::vector<echoic::State>, std::vector<echoic::Gradient>,
+                      std::vector<echoic::Place>, std::vector<echoic::Matrix>, std::vector<echoic::Sum>,
+                      std::vector<echoic::Place>, std::vector<echoic::Area>>(),
+             nb::arg("plan"), nb::arg("backward"), nb::arg("ports"), nb::arg("states"), nb::arg("gradients"),
+             nb::arg("vectors"), nb::arg("matrices"), nb::arg("sums"), nb::arg("totals"), nb::arg("areas"),
+             nb::keep_alive<1, 2>());
+    m.def("execute", &execute, nb::arg("calls"), nb::arg("threads"),
+          "Runs side by side: of each the frame, its sizes, its threads, and the addresses that the frame's places mean.");
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
-        .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<Matrix>&>(),
+        .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<GivenMatrix>&>(),
              nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("int8"), nb::arg("vectors"), nb::arg("matrices"))
         .def("step", &Session::step, nb::arg("input"), nb::arg("output"),
              "Write the output [batch, O] of an input [batch, I]. False, and nothing is done, where the input is no\n"
              "contiguous array of the plan's type and this shape.")
         .def("state", &Session::state, nb::arg("index"), "A view [batch, W]; the state lies elsewhere after a step.");
-    m.def("execute_together", &execute_together, nb::arg("calls"), nb::arg("threads"),
-          "Several runs side by side: of each the plan, and what Plan.execute takes.");
     m.def("opcode", [](const std::string& name) { return echoic_opcode(name.c_str()); });
     m.def("instruction_set", [] { return std::string(echoic_instruction_set()); });
     m.def("instruction_sets", [] {

@@ -1,34 +1,37 @@
 """What the extension module offers; see native/python/module.cpp. Addresses are whole numbers of live arrays."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_Port = tuple[int, int, int, int]  # role, index, address, stride
-_State = tuple[int, ...]  # width, first, fresh, kept, stride, last
-_Gradient = tuple[int, ...]  # width, last, first, fresh
-_Matrix = tuple[int, int, int, int]  # address, row stride, column stride, packed
-_Sum = tuple[int, ...]  # left, its width, right, its width, state, sum of outer products, sum of columns
+_Sizes = tuple[int, int, int]  # steps, rows of the batch, rows in all
+_Matrix = tuple[int, int, int, int]  # address, row stride, column stride, address of it packed
 
 class Plan:
     def __init__(self, code: Sequence[int], constants: Sequence[float], type: int) -> None: ...
-    def execute(
-        self,
-        sizes: tuple[int, int, int],
-        steps: tuple[int, int, int],
-        backward: bool,
-        threads: int,
-        ports: Sequence[_Port],
-        states: Sequence[_State],
-        gradients: Sequence[_Gradient],
-        vectors: Sequence[int],
-        matrices: Sequence[_Matrix],
-        sums: Sequence[_Sum] = ...,
-    ) -> None: ...
     def packed_bytes(self, matrix: int) -> int: ...
     def pack(self, matrix: int, source: _Matrix, packed: int) -> None: ...
+
+class Frame:
+    """A run but for the addresses of its arrays, for which it has places: -1 is nowhere, from -2 down are areas."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        backward: bool,
+        ports: Sequence[tuple[int, ...]],  # role, index, place, stride
+        states: Sequence[tuple[int, ...]],  # width, first, fresh, kept, stride, last
+        gradients: Sequence[tuple[int, ...]],  # width, last, first, fresh
+        vectors: Sequence[int],
+        matrices: Sequence[tuple[int, ...]],  # place, row stride, column stride, place of it packed
+        sums: Sequence[tuple[int, ...]],  # left, its width, right, its width, state, sum of outer products, of columns
+        totals: Sequence[int],
+        areas: Sequence[tuple[int, int]],  # the place of the memory, width
+    ) -> None: ...
+
+def execute(calls: Sequence[tuple[Frame, _Sizes, int, Sequence[int]]], threads: int) -> None:
+    """Runs side by side: of each the frame, sizes, threads, addresses (offsets, active rows, cleared rows, others)."""
 
 class Session:
     def __init__(
@@ -37,7 +40,6 @@ class Session:
     def step(self, input: ArrayLike, output: NDArray[np.floating]) -> bool: ...
     def state(self, index: int) -> NDArray[np.floating]: ...
 
-def execute_together(calls: Sequence[tuple[Any, ...]], threads: int) -> None: ...
 def opcode(name: str) -> int: ...
 def instruction_set() -> str: ...
 def instruction_sets() -> list[str]: ...

@@ -1,4 +1,4 @@
-"""Plans run by the native engine on NumPy arrays: one step, all rows."""
+"""Plans run by the native engine on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from echoic import _native
 from echoic.engine.compiled import PACKED
+from echoic.engine.frames import NOWHERE
 from echoic.program import Program
 from echoic.program.encode import encode
 from echoic.program.operations import Array
@@ -20,6 +21,44 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 def native_plan(plan: Plan, program: Program, dtype: Any) -> _native.Plan:
     """The engine's own form of a plan."""
     return _native.Plan(encode(plan, program, _native.opcode), plan.constants, dtype == np.float64)
+
+
+def run(
+    plan: _native.Plan,
+    sizes: tuple[int, int, int],
+    steps: tuple[int, int, int],
+    backward: bool,
+    threads: int,
+    ports: Sequence[tuple[int, ...]],
+    states: Sequence[tuple[int, ...]] = (),
+    gradients: Sequence[tuple[int, ...]] = (),
+    vectors: Sequence[int] = (),
+    matrices: Sequence[tuple[int, ...]] = (),
+    sums: Sequence[tuple[int, ...]] = (),
+    totals: Sequence[int] = (),
+) -> None:
+    """A run with addresses where a frame has places."""
+    addresses = list(steps)
+
+    def place(address: int) -> int:
+        if address == 0:
+            return NOWHERE
+        addresses.append(address)
+        return len(addresses) - 1
+
+    frame = _native.Frame(
+        plan,
+        backward,
+        [(role, index, place(data), stride) for role, index, data, stride in ports],
+        [(width, place(i), place(f), place(k), stride, place(e)) for width, i, f, k, stride, e in states],
+        [(width, *map(place, where)) for width, *where in gradients],
+        list(map(place, vectors)),
+        [(place(data), down, right, place(packed)) for data, down, right, packed in matrices],
+        [(place(a), n, place(b), m, state, place(outer), place(columns)) for a, n, b, m, state, outer, columns in sums],
+        list(map(place, totals)),
+        [],
+    )
+    _native.execute([(frame, sizes, threads, addresses)], threads)
 
 
 def execute(
@@ -34,16 +73,14 @@ def execute(
     batch = len(memory[0])
     offsets, active = np.zeros(1, np.int64), np.array([batch], np.int64)
     size = memory[0].itemsize
-    plan.execute(
+    run(
+        plan,
         (1, batch, batch),
         (offsets.ctypes.data, active.ctypes.data, 0),
         False,
         threads,
         [(PACKED, 0, m.ctypes.data, m.strides[0] // size) for m in memory],
-        [],
-        [],
-        [v.ctypes.data for v in vectors],
-        [(m.ctypes.data, m.strides[0] // size, m.strides[1] // size, 0) for m in matrices],
-        [],
-        [total.ctypes.data for total in totals],
+        vectors=[v.ctypes.data for v in vectors],
+        matrices=[(m.ctypes.data, m.strides[0] // size, m.strides[1] // size, 0) for m in matrices],
+        totals=[total.ctypes.data for total in totals],
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conformance.cases import Case, make_problem, solve
+from tests.engine.native_runner import run
 from tests.tolerances import TOLERANCES, assert_same
 from torch import Tensor
 
@@ -124,8 +125,8 @@ def test_python_goes_on_meanwhile() -> None:
     counter = threading.Thread(target=count)
     counter.start()
     before = counted[0]
-    plan.execute(
-        (len(steps[0]), rows, rows), (steps[0].ctypes.data, steps[1].ctypes.data, 0), False, 1,
+    run(
+        plan, (len(steps[0]), rows, rows), (steps[0].ctypes.data, steps[1].ctypes.data, 0), False, 1,
         [(0, 0, m.ctypes.data, 256) for m in memory], [], [], [], [(matrix.ctypes.data, 256, 1, 0)],
     )  # fmt: skip
     counted[1] = counted[0] - before

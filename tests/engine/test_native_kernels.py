@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.native_runner import DTYPES, execute, native_plan
+from tests.engine.native_runner import DTYPES, execute, native_plan, run
 from tests.program.random_programs import layouts, numbers_for, planned, programs
 
 from echoic import _native
@@ -205,7 +205,7 @@ def test_a_matrix_can_be_packed_before(instruction_set: str, dtype: type) -> Non
     steps = np.zeros(1, np.int64), np.array([5], np.int64)
     ports = [(0, 0, x.ctypes.data, 7), (0, 0, found[1].ctypes.data, 63)]
     addresses = (steps[0].ctypes.data, steps[1].ctypes.data, 0)
-    plan.execute((1, 5, 5), addresses, False, 1, ports, [], [], [], [(0, 0, 0, packed.ctypes.data)])
+    run(plan, (1, 5, 5), addresses, False, 1, ports, [], [], [], [(0, 0, 0, packed.ctypes.data)])
     np.testing.assert_array_equal(*found)
     np.testing.assert_allclose(found[0], x @ matrix, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="no such matrix"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.engine.native_runner import run
 
 from echoic import _native
 from echoic.engine.compiled import ENTERING, GRADIENT_IN, GRADIENT_OUT, LEAVING, PACKED
@@ -57,7 +58,8 @@ def run_in_guarded_memory(code: list[int]) -> bool:
     summed = [guarded(random, size) for size in totals]
     held = [part.copy() for part, _ in parameters]
     steps = np.zeros(1, np.int64), np.array([rows], np.int64)
-    plan.execute(
+    run(
+        plan,
         (1, rows, rows),
         (steps[0].ctypes.data, steps[1].ctypes.data, 0),
         False,
@@ -198,10 +200,10 @@ def port(at: int, *numbers: int) -> list[tuple[int, ...]]:
 
 
 def test_a_good_run_is_accepted() -> None:
-    PLAN.execute(*GOOD)
-    PLAN.execute(*GOOD._replace(sizes=(0, 5, 12), steps=(0, 0, 0)))
-    PLAN.execute(*GOOD._replace(gradients=[(2, 0, A, 0)]))
-    PLAN.execute(*GOOD._replace(sizes=(3, 5, 15), ports=port(0, PACKED, 0, A, 9)))
+    run(PLAN, *GOOD)
+    run(PLAN, *GOOD._replace(sizes=(0, 5, 12), steps=(0, 0, 0)))
+    run(PLAN, *GOOD._replace(gradients=[(2, 0, A, 0)]))
+    run(PLAN, *GOOD._replace(sizes=(3, 5, 15), ports=port(0, PACKED, 0, A, 9)))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_a_good_run_is_accepted() -> None:
 )
 def test_a_run_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PLAN.execute(*GOOD._replace(**change))
+        run(PLAN, *GOOD._replace(**change))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -265,5 +267,5 @@ def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
     plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0, 0], [], False)
     for _ in range(20):
         with pytest.raises(ValueError, match="alloc"):
-            plan.execute((3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])
-    PLAN.execute(*GOOD)
+            run(plan, (3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])
+    run(PLAN, *GOOD)

@@ -72,8 +72,8 @@ def step_of(cell: Cell) -> Compiled:
 def all_operands(step: Compiled, parameters: list[Tensor]) -> tuple[Operands, list[Tensor], list[Tensor]]:
     """What is given for every derived vector and matrix, and these themselves."""
     derived = step.recording.prologue(*parameters)
-    vectors = [i for i, part in enumerate(derived) if part.dim() == 1]
-    matrices = [i for i, part in enumerate(derived) if part.dim() == 2]
+    vectors = tuple(i for i, part in enumerate(derived) if part.dim() == 1)
+    matrices = tuple(i for i, part in enumerate(derived) if part.dim() == 2)
     found = step.prologue.operands(parameters, vectors, matrices)
     return found, [derived[i] for i in vectors], [derived[i] for i in matrices]
 
@@ -83,8 +83,8 @@ def all_operands(step: Compiled, parameters: list[Tensor]) -> tuple[Operands, li
 def test_views_lie_where_the_prologue_sees_them(cell: Cell, dtype: torch.dtype) -> None:
     step = step_of(cell.to(dtype))
     found, vectors, matrices = all_operands(step, effective_tensors(cell, step.recording.parameters))
-    assert found.vectors == [vector.data_ptr() for vector in vectors]
-    assert found.matrices == [(m.data_ptr(), *m.stride(), 0) for m in matrices]
+    assert found.addresses == [part.data_ptr() for part in (*vectors, *matrices)]
+    assert found.strides == tuple(m.stride() for m in matrices)
     assert len(vectors) == 2
     assert len(matrices) >= 4  # forward and transposed
 
@@ -103,14 +103,13 @@ def test_the_numbers_of_the_prologue_lie_there_as_long_as_the_operands_live(case
         parameters = effective_tensors(cell, step.recording.parameters)
         derived = step.recording.prologue(*parameters)
         strides, derived = [part.stride() for part in derived], [part.clone() for part in derived]
-        vectors, matrices = ([i for i, part in enumerate(derived) if part.dim() == dim] for dim in (1, 2))
+        vectors, matrices = (tuple(i for i, part in enumerate(derived) if part.dim() == dim) for dim in (1, 2))
         found = step.prologue.operands(parameters, vectors, matrices)
     others = [torch.full_like(part, torch.nan) for part in derived * 3]  # in memory that nobody holds any more
-    for i, address in zip(vectors, found.vectors, strict=True):
-        np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (1,)), derived[i])
-    for i, (address, down, right, _) in zip(matrices, found.matrices, strict=True):
-        assert (down, right) == strides[i]
-        np.testing.assert_array_equal(numbers_at(address, derived[i].shape, (down, right)), derived[i])
+    assert found.strides == tuple(strides[i] for i in matrices)
+    all_strides = [*[(1,)] * len(vectors), *found.strides]
+    for i, address, along in zip((*vectors, *matrices), found.addresses, all_strides, strict=True):
+        np.testing.assert_array_equal(numbers_at(address, derived[i].shape, along), derived[i])
     del others
 
 

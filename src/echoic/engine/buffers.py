@@ -27,15 +27,15 @@ class Buffers:
         self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
         self._turn = RLock()  # memory may come back to whoever holds it, from the garbage collector
 
-    def take(self, like: Tensor, rows: int, width: int) -> Tensor:
-        """[rows, width] of the type of another tensor, with anything in it."""
-        size = rows * width * like.itemsize
+    def take(self, like: Tensor, count: int) -> Tensor:
+        """So many numbers of the type of another tensor, with anything in them."""
+        size = count * like.itemsize
         if size < max(self.least, 1):
-            return like.new_empty(rows, width)
+            return like.new_empty(count)
         block = self._block(_rounded(size))
         view = block.numpy().data
         finalize(view, self._give_back, block).atexit = False
-        return torch.frombuffer(view, dtype=like.dtype, count=rows * width).view(rows, width)
+        return torch.frombuffer(view, dtype=like.dtype, count=count)
 
     def _block(self, size: int) -> Tensor:
         with self._turn:

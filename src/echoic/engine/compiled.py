@@ -114,9 +114,8 @@ class Compiled:
 
     @cached_property
     def saved_width(self) -> int:
-        """Columns of what the forward keeps for the backward, besides states; long rows begin at a cache line."""
-        total = sum(self.programs.saved.values())
-        return total if total < 64 else -(-total // 16) * 16
+        """Columns of what the forward keeps for the backward, besides states."""
+        return sum(self.programs.saved.values())
 
     def kernel(self, name: str, dtype: torch.dtype, to_inputs: bool = True) -> Kernel:
         """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers.
@@ -171,10 +170,6 @@ class Compiled:
         if name == "output" and self.aliased is not None:
             name = f"state.{self.fields[self.aliased]}"
         prefix, _, field = name.rpartition(".")
-        if prefix == "saved":
-            saved = list(self.programs.saved.items())
-            offset = sum(size for other, size in saved[: [n for n, _ in saved].index(name)])
-            return Port(PACKED, 0, "saved", self.saved_width), offset
         if prefix in ("state", "new", "grad.state"):
             roles = {"state": LEAVING if result else ENTERING, "new": LEAVING,
                      "grad.state": GRADIENT_OUT if result else GRADIENT_IN}  # fmt: skip
@@ -199,15 +194,17 @@ def compiled(cell: Cell) -> Compiled | str:
     return _looked_up(cell, None if cell._modules else plain_options(cell))
 
 
-def compiled_before(cell: Cell) -> Compiled | str:
-    """What ``compiled`` gave for a cell last."""
-    return compiled(cell) if torch.compiler.is_compiling() else _of_cell[id(cell)][1]
+def compiled_before(cell: Cell, products: int) -> Compiled | str:
+    """What ``compiled`` gave for a cell last, with such products."""
+    if torch.compiler.is_compiling():
+        return _as_constant(cell, plain_options(cell), products)
+    return with_products(_of_cell[id(cell)][1], products)
 
 
 @torch.compiler.assume_constant_result
-def _as_constant(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
+def _as_constant(cell: Cell, options: tuple[Any, ...] | None, products: int = FLOAT32) -> Compiled | str:
     """``compiled`` for torch.compile, which takes what comes out and does not look in, but guards the options."""
-    return _looked_up(cell, None if cell._modules else options)
+    return with_products(_looked_up(cell, None if cell._modules else options), products)
 
 
 def _looked_up(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
@@ -231,15 +228,19 @@ def _compiled_anew(cell: Cell) -> Compiled | str:
                 with ThreadPoolExecutor(1) as thread:
                     recording = thread.submit(record, cell).result()
                 for products in (FLOAT32, BFLOAT16, PAIRS):
-                    _by_key[key_with(key, products)] = Compiled(recording, key_with(key, products), products)
+                    _by_key[_key_with(key, products)] = Compiled(recording, _key_with(key, products), products)
                 _by_structure[structure] = _by_key[key]
             except TraceRefusal as refusal:
                 _by_structure[structure] = str(refusal)
     return _by_structure[structure]
 
 
-def key_with(key: str, products: int) -> str:
-    """The key of a cell's step with such products."""
+def with_products(step: Compiled | str, products: int) -> Compiled | str:
+    """The same step with such products; a reason stays one."""
+    return step if isinstance(step, str) or products == FLOAT32 else _by_key[_key_with(step.key, products)]
+
+
+def _key_with(key: str, products: int) -> str:
     return key if products == FLOAT32 else f"{key}/{products}"
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
-
-from torch import Tensor
 
 from echoic.engine.sorting import Outer
 from echoic.engine.step_programs import StepPrograms
@@ -54,38 +52,3 @@ def plan_totals(recording: Recording, programs: StepPrograms) -> dict[str, int]:
     arrays = {name for kind, names in pairs if isinstance(kind, Outer) for name in names}
     results = {name for name, _ in programs.backward.results}
     return {names[0]: i for i, (_, names) in enumerate(pairs) if names[0] in results - arrays}
-
-
-class Sums(NamedTuple):
-    """What the engine is to sum. at_end: ``echoic_sum`` each. totals: addresses, in the order of the plan's."""
-
-    at_end: list[tuple[int, ...]]
-    totals: list[int]
-
-
-def memory_for_sums(
-    at_end: Sequence[DeferredSum], totals: Sequence[tuple[int, int]], arrays: dict[str, Tensor], rows: int
-) -> tuple[list[Tensor], Sums]:
-    """Memory for every deferred sum of a recording, in its order, and how the engine is to fill it.
-
-    Args:
-        at_end: the sums of arrays. totals: which of the sums is made in the loop, and its width.
-        arrays: operands by name, [N, W], contiguous.
-        rows: N; of no rows the sums are zero.
-    """
-    like = arrays["grad.output"]
-    make = like.new_empty if rows else like.new_zeros
-    found: dict[int, Tensor] = {-1: like.new_empty(0)}
-    of_arrays = []
-    for left, left_width, right, right_width, state, outer, columns in at_end:
-        if outer >= 0:
-            found[outer] = make(left_width, right_width)
-        if columns >= 0:
-            found[columns] = make(left_width)
-        at_right = arrays[right].data_ptr() if right and state < 0 else 0
-        to = (found[outer].data_ptr(), found[columns].data_ptr())
-        of_arrays.append((arrays[left].data_ptr(), left_width, at_right, right_width, state, *to))
-    for which, width in totals:
-        found[which] = make(width)
-    sums = Sums(of_arrays, [found[which].data_ptr() for which, _ in totals])
-    return [found[which] for which in range(len(found) - 1)], sums

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Call
-from echoic.engine.compiled import compiled, compiled_before, effective_tensors, key_with
+from echoic.engine.compiled import compiled, compiled_before, effective_tensors
 from echoic.engine.layout import Layout, cleared_before
 from echoic.engine.precision import numbers, products, without_autocast
 from echoic.engine.record import recording
@@ -99,7 +99,7 @@ def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
 
 def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     cell, call, cleared, multiplied = piece
-    step = compiled_before(cell)  # asked just before, whether it is refused
+    step = compiled_before(cell, multiplied)  # asked just before, whether it is refused
     assert not isinstance(step, str)
     inputs = call.inputs if call.lengths is None else layout.pack(call.inputs)
     apart = step.recording.apart is not None
@@ -113,7 +113,8 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
     again = (lambda: cell.project(inputs)) if apart else None
-    return operators.Asked(given, operators.How(layout.timing, key_with(step.key, multiplied), keep, again))
+    over = passes.Pass(step, given, layout.timing, keep)
+    return operators.Asked(over, again)
 
 
 def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:

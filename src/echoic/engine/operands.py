@@ -12,14 +12,12 @@ from echoic.engine.onlookers import recording_operators
 
 
 class Operands(NamedTuple):
-    """vectors: addresses. matrices: ``echoic_matrix`` each. alive: memory that must stay while they are used."""
+    """addresses: of vectors, then of matrices. strides: of the rows and columns of each matrix. alive: memory that must
+    stay while they are used."""
 
-    vectors: list[int]
-    matrices: list[tuple[int, int, int, int]]
+    addresses: list[int]
+    strides: tuple[tuple[int, int], ...]
     alive: Any
-
-
-_Addresses = tuple[list[int], list[tuple[int, int, int, int]]]
 
 
 class _View(NamedTuple):
@@ -28,6 +26,13 @@ class _View(NamedTuple):
     parameter: int
     offset: int
     strides: tuple[int, ...]
+
+
+class _Seen(NamedTuple):
+    """The operands of a plan. places: of each its parameter, and at which byte it begins. strides: of matrices."""
+
+    places: list[tuple[int, int]]
+    strides: tuple[tuple[int, int], ...]
 
 
 class Prologue:
@@ -44,31 +49,23 @@ class Prologue:
         self.module = module
         self._views: list[_View] | None = None
         self._looked = False
-        # What was found last for a plan, and for parameters of which size and where
-        self._last: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, list[int]], _Addresses]] = {}
+        self._seen: dict[Any, _Seen] = {}
 
-    def operands(self, parameters: Sequence[Tensor], vectors: Sequence[int], matrices: Sequence[int]) -> Operands:
+    def operands(self, parameters: Sequence[Tensor], vectors: tuple[int, ...], matrices: tuple[int, ...]) -> Operands:
         """Those of the derived tensors that are vectors and matrices of a plan, by position."""
         views = self._views_of(parameters)
         if views is None:
             derived = self.module.forward(*parameters)
             rows = [derived[i].contiguous() for i in vectors]
             grids = [derived[i] for i in matrices]
-            described = [(grid.data_ptr(), grid.stride(0), grid.stride(1), 0) for grid in grids]
-            return Operands([row.data_ptr() for row in rows], described, (rows, grids))
-        size = parameters[0].itemsize if parameters else 0
+            strides = tuple((grid.stride(0), grid.stride(1)) for grid in grids)
+            return Operands([part.data_ptr() for part in (*rows, *grids)], strides, (rows, grids))
+        key = vectors, matrices, parameters[0].itemsize if parameters else 0
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = _seen(views, *key)
         at = [parameter.data_ptr() for parameter in parameters]
-        plan = tuple(vectors), tuple(matrices)
-        before = self._last.get(plan)
-        if before is not None and before[0] == (size, at):
-            return Operands(*before[1], parameters)
-        found = []
-        for i in matrices:
-            parameter, offset, (down, right) = views[i]
-            found.append((at[parameter] + offset * size, down, right, 0))
-        last = [at[views[i].parameter] + views[i].offset * size for i in vectors], found
-        self._last[plan] = (size, at), last
-        return Operands(*last, parameters)
+        return Operands([at[parameter] + offset for parameter, offset in seen.places], seen.strides, parameters)
 
     def _views_of(self, parameters: Sequence[Tensor]) -> list[_View] | None:
         """Each derived tensor as a view, or None where one is none, or where parameters lie otherwise than usual."""
@@ -77,6 +74,12 @@ class Prologue:
         if self._views is None or not all(parameter.is_contiguous() for parameter in parameters):
             return None
         return self._views
+
+
+def _seen(views: list[_View], vectors: tuple[int, ...], matrices: tuple[int, ...], size: int) -> _Seen:
+    places = [(views[i].parameter, views[i].offset * size) for i in (*vectors, *matrices)]
+    strides = [views[i].strides for i in matrices]
+    return _Seen(places, tuple((down, right) for down, right in strides))
 
 
 def _views(module: fx.GraphModule, parameters: Sequence[Tensor]) -> list[_View] | None:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from echoic.engine.buffers import BUFFERS
-from echoic.engine.compiled import PACKED, Compiled
-from echoic.engine.deferred import memory_for_sums
-from echoic.engine.execute import Launch, address, launch, prepare
+from echoic.engine.compiled import Compiled
+from echoic.engine.execute import Launch, launch
+from echoic.engine.frames import backward_frame, forward_frame
 from echoic.engine.layout import Timing
 from echoic.engine.precision import without_autocast
 
@@ -44,14 +44,12 @@ class Made(NamedTuple):
     """What a forward pass gives.
 
     outputs: [N, O], or [T, B, O] for such inputs. last: [B, W] each field of the last state.
-    kept: each field after every step [N, W] where the backward needs it; else an empty tensor, as for the field that is
-        the output itself. saved: [N, S] the gates that the backward needs.
+    kept: what the backward needs besides, states and gates, in one piece of memory.
     """
 
     outputs: Tensor
     last: list[Tensor]
-    kept: list[Tensor]
-    saved: Tensor
+    kept: Tensor
 
 
 class Gradients(NamedTuple):
@@ -100,9 +98,6 @@ def forward(passes: Sequence[Pass]) -> list[Made]:
     """Run cells."""
     prepared = [_prepared(each) for each in passes]
     launch([run for _, run in prepared])
-    for (made, _), (cell, _, _, keep) in zip(prepared, passes, strict=True):
-        if keep != "nothing" and cell.aliased is not None:
-            made.kept[cell.aliased] = made.outputs.new_empty(0, cell.output_width)
     return [made for made, _ in prepared]
 
 
@@ -118,64 +113,78 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     return found
 
 
-def kept_rows(cell: Compiled, keep: str, rows: int) -> list[int]:
-    """Rows of each field that are kept after every step."""
-    return [rows if keep != "nothing" and needed else 0 for needed in cell.kept(keep)]
-
-
 def _prepared(each: Pass) -> tuple[Made, Launch]:
-    cell, given, timing, keep = each
-    inputs, states, _, parameters = given = given.contiguous()
+    cell, (inputs, states, fresh, parameters), timing, keep = each
+    inputs, states = inputs.contiguous(), [state.contiguous() for state in states]
+    fresh = [part.contiguous() for part in fresh]
     shape, batch = inputs.shape[:-1], states[0].shape[0]
     rows = shape.numel()
+    frame = forward_frame(cell, keep, inputs.dtype)
+    operands = cell.prologue.operands(parameters, frame.kernel.vectors, frame.kernel.matrices)
     outputs = inputs.new_empty(*shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
-    kept = [
-        outputs if i == cell.aliased else BUFFERS.take(inputs, size, width)
-        for i, (size, width) in enumerate(zip(kept_rows(cell, keep, rows), cell.widths, strict=True))
+    kept = BUFFERS.take(inputs, rows * frame.width)
+    addresses = [
+        *_addresses(timing),
+        inputs.data_ptr(),
+        outputs.data_ptr(),
+        kept.data_ptr(),
+        *[part.data_ptr() for part in states],
+        *_of_each(fresh, states),
+        *[part.data_ptr() for part in last],
+        *operands.addresses,
     ]
-    saved = BUFFERS.take(inputs, rows if keep == "gates" else 0, cell.saved_width)
-    kernel = cell.kernel("forward" if keep == "gates" else "inference", inputs.dtype)
-    arrays = {"input": inputs, "output": outputs, "saved": saved}
-    operands = cell.prologue.operands(parameters, kernel.vectors, kernel.matrices)
-    run = prepare(kernel, (rows, batch), timing, arrays, _held(cell, given, kept, last), [], operands, (given,))
-    return Made(outputs, last, kept, saved), run
+    alive = (inputs, outputs, kept, states, fresh, last, operands, timing)
+    sizes = (timing.active.shape[0], batch, rows)
+    run = Launch(frame.native(operands.strides), sizes, addresses, rows * frame.kernel.work, alive)
+    return Made(outputs, last, kept), run
 
 
-def _held(cell: Compiled, given: Given, kept: Sequence[Tensor], last: Sequence[Tensor]) -> list[tuple[int, ...]]:
-    """Each field of the state as the engine takes it. last: none where nobody asks."""
-    return [
-        (width, address(given.states, i), address(given.fresh, i), address(kept, i), width, address(last, i))
-        for i, width in enumerate(cell.widths)
-    ]
+def _addresses(timing: Timing) -> tuple[int, int, int]:
+    offsets, active, cleared = timing
+    return offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()
+
+
+def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> list[int]:
+    """Where something of each field lies, if it is there."""
+    return [part.data_ptr() for part in parts] if parts else [0] * len(fields)
 
 
 def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
     (cell, given, timing, keep), made, pull, pulls, to_inputs = each
-    pull, given = pull.contiguous(), given.contiguous()
-    inputs, states, fresh, parameters = given
+    pull, (inputs, states, fresh, parameters) = pull.contiguous(), given.contiguous()
     shape, batch = pull.shape[:-1], states[0].shape[0]
     rows, whole = shape.numel(), len(shape) > 1
+    frame = backward_frame(cell, keep, pull.dtype, to_inputs)
+    operands = cell.prologue.operands(parameters, frame.kernel.vectors, frame.kernel.matrices)
     pulls = [None if part is None else part.contiguous() for part in pulls]
-    after = [made.outputs if i == cell.aliased else part for i, part in enumerate(made.kept)]
-    kernel = cell.kernel("recompute" if keep == "states" else "backward", pull.dtype, to_inputs)
     of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
-    arrays = {"grad.output": pull, "saved": made.saved, "grad.input": of_inputs, "input": inputs}
-    for port in kernel.ports:
-        if port.role == PACKED and port.name not in arrays:
-            arrays[port.name] = BUFFERS.take(pull, rows, port.width)
+    scratch = BUFFERS.take(pull, rows * frame.width)
     # Rows of no step hand their gradient through
     first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
              for s, p in zip(states, pulls, strict=True)]  # fmt: skip
     freshened = [torch.zeros_like(part) for part in fresh]
-    gradients = [
-        (width, 0 if part is None else part.data_ptr(), first[i].data_ptr(), address(freshened, i))
-        for i, (part, width) in enumerate(zip(pulls, cell.widths, strict=True))
+    make = pull.new_empty if rows else pull.new_zeros
+    sums = [make(shape) for shape in frame.sums]
+    addresses = [
+        *_addresses(timing),
+        inputs.data_ptr(),
+        made.outputs.data_ptr(),
+        made.kept.data_ptr(),
+        *[part.data_ptr() for part in states],
+        *_of_each(fresh, states),
+        pull.data_ptr(),
+        of_inputs.data_ptr(),
+        scratch.data_ptr(),
+        *[0 if part is None else part.data_ptr() for part in pulls],
+        *[part.data_ptr() for part in first],
+        *_of_each(freshened, states),
+        *operands.addresses,
+        *[part.data_ptr() for part in sums],
     ]
-    operands = cell.prologue.operands(parameters, kernel.vectors, kernel.matrices)
-    totals, sums = memory_for_sums(cell.sums, kernel.totals, arrays, rows)
-    held, alive = _held(cell, given, after, []), (given, pulls, after)
-    run = prepare(kernel, (rows, batch), timing, arrays, held, gradients, operands, alive, sums)
-    return Gradients(of_inputs, first, freshened, []), totals, run
+    alive = (given, inputs, states, fresh, made, pull, of_inputs, scratch, pulls, first, freshened, sums, operands)
+    sizes = (timing.active.shape[0], batch, rows)
+    run = Launch(frame.native(operands.strides), sizes, addresses, rows * frame.kernel.work, alive)
+    return Gradients(of_inputs, first, freshened, []), sums, run

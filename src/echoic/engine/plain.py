@@ -16,21 +16,11 @@ import torch
 from torch import Tensor
 
 from echoic.cells import Cell, observing
-from echoic.engine.compiled import (
-    PACKED,
-    Compiled,
-    compiled,
-    compiled_by_key,
-    effective_tensors,
-    key_with,
-    plain_options,
-)
-from echoic.engine.execute import Launch, launch
+from echoic.engine.compiled import Compiled, compiled, effective_tensors, plain_options, with_products
 from echoic.engine.layout import Timing, dense_steps
 from echoic.engine.onlookers import recording_operators, transforming
-from echoic.engine.operators import Asked, How
-from echoic.engine.operators import run as run_with_gradients
-from echoic.engine.passes import Given
+from echoic.engine.operators import Asked, run_unobserved
+from echoic.engine.passes import Given, Pass
 from echoic.engine.precision import products
 from echoic.engine.record import recording
 
@@ -44,18 +34,20 @@ class Plain(NamedTuple):
 
 
 class Known:
-    """What a cell was when its program was looked up, and what follows from it.
+    """What a cell was when its program was looked up.
 
     Attributes:
-        step, kernel: its step, and the program that runs where no gradient is asked for.
-        dtype: of all numbers.
-        kind: of its state.
+        step: its program. dtype: of all numbers. kind: of its state.
     """
 
     def __init__(self, cell: Cell, step: Compiled, dtype: torch.dtype) -> None:
-        self.step, self.kernel, self.dtype = step, step.kernel("inference", dtype), dtype
-        self.kind = type(cell.initial_state(1))
+        with torch.enable_grad():
+            start = cell.initial_state(1)
+        self.step, self.dtype, self.kind = step, dtype, type(start)
         self._attributes = tuple(cell.__dict__.values())
+        # Zeros that depend on nothing are made once for each size of a batch; nobody writes to them
+        constant = not any(part.requires_grad or part.any() for part in start) and not cell._buffers
+        self._zeros: dict[int, Sequence[Tensor]] | None = {} if constant else None
 
     def holds(self, cell: Cell, dtype: torch.dtype) -> bool:
         """Whether the cell is as it was, its parameters apart."""
@@ -63,14 +55,17 @@ class Known:
         same = len(attributes) == len(self._attributes) and all(map(is_, attributes, self._attributes))
         return same and not cell._modules and dtype is self.dtype
 
-
-class Ready(NamedTuple):
-    """A call that was found to be plain: what is known of the cell, its state, its parameters, when rows are run."""
-
-    known: Known
-    state: Sequence[Tensor]
-    parameters: Sequence[Tensor]
-    timing: Timing
+    def own_state(self, cell: Cell, batch: int) -> Sequence[Tensor]:
+        """The cell's own state before the first step."""
+        if self._zeros is None:
+            return cell.initial_state(batch)
+        state = self._zeros.get(batch)
+        if state is None:
+            if len(self._zeros) >= 16:
+                self._zeros.clear()
+            with torch.inference_mode(False):  # for calls with gradients, too
+                state = self._zeros[batch] = cell.initial_state(batch)
+        return state
 
 
 _known: dict[int, dict[int, Known]] = {}  # of each cell, by what matmuls multiply
@@ -85,63 +80,38 @@ def run(plain: Sequence[Plain], inputs: Tensor, keep: str) -> list[tuple[Tensor,
         return None
     if type(inputs) is not Tensor or not inputs.is_cpu or torch.is_autocast_enabled("cpu"):
         return None
-    multiplied, inputs = products(inputs), inputs.contiguous()
-    found = [_ready(each, inputs, multiplied) for each in plain]
-    ready = [each for each in found if each is not None]
-    if len(ready) < len(found):
-        return None
-    if torch.is_grad_enabled():
-        results = run_with_gradients([_asked(each, inputs, keep) for each in ready])
-        return [(outputs, each.known.kind(*last)) for each, (outputs, last) in zip(ready, results, strict=True)]
-    prepared = [_prepared(each, inputs) for each in ready]
-    launch([each for _, _, each in prepared])
-    return [(outputs, last) for outputs, last, _ in prepared]
-
-
-def _ready(plain: Plain, inputs: Tensor, multiplied: int) -> Ready | None:
-    cell, state, reverse = plain
-    known = _known_of(cell, inputs.dtype, multiplied)
-    if known is None:
-        return None
-    steps, batch, _ = inputs.shape
-    state = cell.initial_state(batch) if state is None else state
-    if len(state) != len(known.step.widths):
-        return None
-    for part, width in zip(state, known.step.widths, strict=True):
-        if part.dtype is not known.dtype or part.shape != (batch, width) or not (part.is_contiguous() and part.is_cpu):
+    dtype, multiplied, inputs = inputs.dtype, products(inputs), inputs.contiguous()
+    if not torch.is_grad_enabled():
+        keep = "nothing"
+    asked, kinds = [], []
+    for each in plain:
+        known = _known_of(each.cell, dtype, multiplied)
+        over = None if known is None else _over(known, each, inputs, keep)
+        if known is None or over is None:
             return None
-    parameters = effective_tensors(cell, known.step.recording.parameters)
-    if any(p.dtype is not known.dtype or not p.is_cpu for p in parameters):
-        return None
-    return Ready(known, state, parameters, Timing(*dense_steps(steps, batch, reverse), None))
+        asked.append(Asked(over))
+        kinds.append(known.kind)
+    return [(outputs, kind(*last)) for kind, (outputs, last) in zip(kinds, run_unobserved(asked), strict=True)]
 
 
-def _asked(ready: Ready, inputs: Tensor, keep: str) -> Asked:
-    known, state, parameters, timing = ready
-    recorded = any(tensor.requires_grad for tensor in (inputs, *state, *parameters))
-    how = How(timing, known.step.key, keep if recorded else "nothing", None)
-    return Asked(Given(inputs, state, [], parameters), how)
-
-
-def _prepared(ready: Ready, inputs: Tensor) -> tuple[Tensor, Any, Launch]:
-    """Outputs, last state and the run that fills them."""
-    known, state, parameters, (offsets, active, _) = ready
-    step, kernel = known.step, known.kernel
-    operands = step.prologue.operands(parameters, kernel.vectors, kernel.matrices)
+def _over(known: Known, plain: Plain, inputs: Tensor, keep: str) -> Pass | None:
+    """The pass over inputs [T, B, I], which keeps nothing where no gradient is wanted; None where it is not plain."""
+    cell, state, reverse = plain
+    step, dtype = known.step, known.dtype
     steps, batch, _ = inputs.shape
-    outputs = inputs.new_empty(steps, batch, step.output_width)
-    last = [torch.empty_like(part) for part in state]
-    at = {"input": inputs.data_ptr(), "output": outputs.data_ptr()}
-    ports = [(p.role, 0, at[p.name], p.width) if p.role == PACKED else (p.role, p.index, 0, 0) for p in kernel.ports]
-    held = [
-        (width, part.data_ptr(), 0, at["output"] if i == step.aliased else 0, width, last[i].data_ptr())
-        for i, (part, width) in enumerate(zip(state, step.widths, strict=True))
-    ]
-    rows = steps * batch
-    before = ((steps, batch, rows), (offsets.data_ptr(), active.data_ptr(), 0), False)
-    after = (ports, held, [], operands.vectors, operands.matrices, [], [])
-    alive = (inputs, outputs, ready, operands, last)
-    return outputs, known.kind(*last), Launch(kernel.native, before, after, rows * kernel.work, alive)
+    state = known.own_state(cell, batch) if state is None else state
+    if len(state) != len(step.widths):
+        return None
+    for part, width in zip(state, step.widths, strict=True):
+        if part.dtype is not dtype or part.shape != (batch, width) or not (part.is_contiguous() and part.is_cpu):
+            return None
+    parameters = effective_tensors(cell, step.recording.parameters)
+    for parameter in parameters:
+        if parameter.dtype is not dtype or not parameter.is_cpu:
+            return None
+    if keep != "nothing" and not any(tensor.requires_grad for tensor in (*parameters, inputs, *state)):
+        keep = "nothing"
+    return Pass(step, Given(inputs, state, [], parameters), Timing(*dense_steps(steps, batch, reverse), None), keep)
 
 
 def _known_of(cell: Cell, dtype: torch.dtype, multiplied: int) -> Known | None:
@@ -151,11 +121,11 @@ def _known_of(cell: Cell, dtype: torch.dtype, multiplied: int) -> Known | None:
         return known
     if dtype not in (torch.float32, torch.float64) or cell._modules or plain_options(cell) is None:
         return None
-    step = compiled(cell)
+    step = with_products(compiled(cell), multiplied)
     if isinstance(step, str) or step.recording.apart is not None:
         return None
     if id(cell) not in _known:
         finalize(cell, _known.pop, id(cell), None)
-    found = Known(cell, compiled_by_key(key_with(step.key, multiplied)), dtype)
+    found = Known(cell, step, dtype)
     _known.setdefault(id(cell), {})[multiplied] = found
     return found

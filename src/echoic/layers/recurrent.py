@@ -67,7 +67,7 @@ class Recurrent(nn.Module):
     @property
     def input_size(self) -> int:
         """Features of the inputs, F."""
-        return next(iter(self.cells._modules.values())).input_size  # pyright: ignore
+        return self._cells()[0].input_size
 
     @property
     def output_size(self) -> int:
@@ -76,8 +76,11 @@ class Recurrent(nn.Module):
 
     def layers(self) -> list[list[Cell]]:
         """The cells of each layer, one per direction."""
-        cells: list[Any] = list(self.cells._modules.values())  # iterating a ModuleList costs microseconds
+        cells = self._cells()
         return [cells[i : i + self.directions] for i in range(0, len(cells), self.directions)]
+
+    def _cells(self) -> list[Any]:
+        return list(self.cells._modules.values())  # iterating a ModuleList costs microseconds
 
     def forward(
         self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None, reset: Tensor | None = None
@@ -95,7 +98,8 @@ class Recurrent(nn.Module):
         Returns:
             Outputs [B, T, output_size], zero past each row's length, and the states at each row's own end.
         """
-        if inputs.dim() != 3 or inputs.shape[2] != self.input_size:
+        layers = self.layers()
+        if inputs.dim() != 3 or inputs.shape[2] != layers[0][0].input_size:
             raise OptionError(f"inputs: found shape {list(inputs.shape)}, expected [B, T, {self.input_size}].")
         if state is not None and len(state) != len(self.cells):
             raise OptionError(
@@ -105,7 +109,7 @@ class Recurrent(nn.Module):
         fresh = None if self.initial is None else self.initial_states(inputs.shape[0])
         ends: list[Any] = []
         values = inputs
-        for depth, layer in enumerate(self.layers()):
+        for depth, layer in enumerate(layers):
             if depth and self.between is not None:
                 values = self.between(values)
             entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
