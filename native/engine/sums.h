@@ -133,19 +133,15 @@ class Sums {
     void add_columns(int64_t begin, int64_t end) const {
         const bool wanted = std::any_of(sums_, sums_ + count_, [](const echoic_sum& sum) { return sum.columns != nullptr; });
         if (!wanted) return;
-        constexpr int64_t most = 16;  // columns of all rows that are added up together
+        constexpr int64_t most = 64;  // columns that are added up at once
         for (int64_t low = begin; low < end; low += most) {
-            const int64_t count = std::min(most, end - low);
-            T sums[2][most] = {};  // of even and odd rows, which do not wait for each other
-            for (size_t k = 0; k < lefts_.size(); ++k)
-                for (int64_t i = 0; i < count; ++i) sums[k % 2][i] += lefts_[k][low + i];
+            const int64_t high = std::min(low + most, end);
+            T found[most];
+            kernels_.sum_columns(lefts_.data(), int64_t(lefts_.size()), low, high, found);
             for (size_t s = 0; s < count_; ++s) {
                 T* columns = static_cast<T*>(sums_[s].columns);
                 if (columns == nullptr) continue;
-                for (int64_t i = 0; i < count; ++i) {
-                    const T sum = sums[0][i] + sums[1][i];
-                    columns[low + i] = anew_ ? sum : columns[low + i] + sum;
-                }
+                for (int64_t c = low; c < high; ++c) columns[c] = anew_ ? found[c - low] : columns[c] + found[c - low];
             }
         }
     }

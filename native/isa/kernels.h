@@ -62,13 +62,15 @@ struct Kernels {
     void (*matmul)(const Product<T>&);
     // The same for m <= block, from a transposed source as `deal` makes it.
     void (*matmul_transposed)(const Product<T>&);
+    // As matmul, from a matrix that is not packed.
+    void (*matmul_unpacked)(const Product<T>&);
     // The columns [begin, end) of rows [K] that lie anywhere, `block` of them after the other as such sources; of the last
     // one as many as there are, and whatever was there.
     void (*deal)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks);
     // A matrix [K, N] whose rows lie anywhere, packed.
     void (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
-    // The same from a matrix that is not packed.
-    void (*matmul_unpacked)(const Product<T>&);
+    // sums[c - begin] of the columns [begin, end) of such rows.
+    void (*sum_columns)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* sums);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
     void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
     // In whole numbers of eight bits, float alone: the same product, how it is packed, and in how much memory.

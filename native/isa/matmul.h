@@ -245,12 +245,16 @@ ALWAYS void fetch_row(const T* const* rows, int64_t k, int64_t row, int64_t begi
 
 template <class T>
 void deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks) {
+    constexpr int64_t wide = 8;  // take fewer instructions than kBlock; what is too much the next row writes again
     const int64_t whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
     for (int64_t row = 0; row < k; ++row) {
         fetch_row(rows, k, row, begin, end);
         const T* from = rows[row] + begin;
         T* to = blocks + row * kBlock;
-        for (int64_t b = 0; b < whole; ++b) __builtin_memcpy(to + b * k * kBlock, from + b * kBlock, kBlock * sizeof(T));
+        const int64_t widely = row + 1 < k ? whole - 1 : 0;
+        int64_t b = 0;
+        for (; b < widely; ++b) __builtin_memcpy(to + b * k * kBlock, from + b * kBlock, wide * sizeof(T));
+        for (; b < whole; ++b) __builtin_memcpy(to + b * k * kBlock, from + b * kBlock, kBlock * sizeof(T));
         __builtin_memcpy(to + whole * k * kBlock, from + whole * kBlock, size_t(rest) * sizeof(T));
     }
 }
@@ -266,6 +270,35 @@ void pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
         for (int64_t p = 0; p < whole; ++p) __builtin_memcpy(to + p * k * width, from + p * width, width * sizeof(T));
         if (rest == 0) continue;
         for (int64_t c = 0; c < width; ++c) to[whole * k * width + c] = c < rest ? from[whole * width + c] : T(0);
+    }
+}
+
+// Some vectors of columns, of even rows and of odd ones, which do not wait for each other.
+template <class T, int kVectors>
+ALWAYS void sum_vectors(const T* const* rows, int64_t k, int64_t column, T* sums) {
+    Vec<T> even[kVectors] = {}, odd[kVectors] = {};
+    int64_t row = 0;
+    for (; row + 1 < k; row += 2)
+        for (int j = 0; j < kVectors; ++j) {
+            even[j] += load(rows[row] + column + j * kLanes<T>);
+            odd[j] += load(rows[row + 1] + column + j * kLanes<T>);
+        }
+    for (int j = 0; j < kVectors; ++j) {
+        if (row < k) even[j] += load(rows[row] + column + j * kLanes<T>);
+        store<T>(sums + j * kLanes<T>, even[j] + odd[j]);
+    }
+}
+
+template <class T>
+void sum_columns(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* sums) {
+    constexpr int lanes = kLanes<T>;
+    int64_t column = begin;
+    for (; column + 3 * lanes <= end; column += 3 * lanes) sum_vectors<T, 3>(rows, k, column, sums + column - begin);
+    for (; column + lanes <= end; column += lanes) sum_vectors<T, 1>(rows, k, column, sums + column - begin);
+    for (; column < end; ++column) {
+        T even = 0, odd = 0;
+        for (int64_t row = 0; row < k; ++row) (row % 2 ? odd : even) += rows[row][column];
+        sums[column - begin] = even + odd;
     }
 }
 

@@ -31,6 +31,7 @@ constexpr Kernels<T> make_table() {
     table.matmul_transposed = matmul_transposed<T>;
     table.deal = deal<T>;
     table.pack_rows = pack_rows<T>;
+    table.sum_columns = sum_columns<T>;
     table.matmul_unpacked = matmul_unpacked<T>;
     table.pack = pack<T>;
     if constexpr (std::is_same_v<T, float>) {

@@ -249,6 +249,11 @@ void outer_products(const Kernels<T>& kernels, Random& random, int64_t k, int64_
             }
     }
     CHECK(alike(target, due));
+    std::vector<T> sums(size_t(m - first), T(kNaN)), sums_due(sums.size(), 0);
+    kernels.sum_columns(left.data(), k, first, m, sums.data());
+    for (const T* row : left)
+        for (int64_t c = first; c < m; ++c) sums_due[size_t(c - first)] += row[c];
+    CHECK(alike(sums, sums_due));
 }
 
 // To eight significant bits, to the nearer number.
