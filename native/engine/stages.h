@@ -22,7 +22,9 @@ class Stages {
    public:
     Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed)
         : plan_(plan), run_(run), kernels_(kernels), packed_(packed), views_(plan.ports.size()) {
-        reaches_.reserve(plan_.micros.size() * 4);  // nothing is allocated in a step
+        reaches_.resize(plan.micros.size() * 4);
+        moving_.reserve(reaches_.size());  // nothing is allocated in a step
+        layouts_.resize(plan.stages.size());
     }
 
     // Numbers of a thread's own: tiles and constants.
@@ -30,12 +32,13 @@ class Stages {
     void lay_out(T* own) {
         tiles_ = own;
         constants_ = own + plan_.tiles * kTile;
+        ready_ = false;
         for (size_t c = 0; c < plan_.constants.size(); ++c)
             std::fill_n(constants_ + int64_t(c) * kTile, kTile, T(plan_.constants[c]));
     }
 
     // What a thread adds up goes to the totals of a part.
-    void add_to(Totals<T>& totals, int64_t part) { totals_ = &totals, total_part_ = size_t(part); }
+    void add_to(Totals<T>& totals, int64_t part) { totals_ = &totals, total_part_ = size_t(part), ready_ = false; }
 
     // What is recent of this thread's columns of the totals becomes part of the sums.
     void settle() {
@@ -46,7 +49,10 @@ class Stages {
     }
 
     View<T>& view(size_t port) { return views_[port]; }
-    void share(int64_t part, int64_t parts) { part_ = part, parts_ = parts; }
+    void share(int64_t part, int64_t parts) {
+        ready_ = ready_ && part == part_ && parts == parts_;
+        part_ = part, parts_ = parts;
+    }
     // Weights are read in the other direction from now on: what was read last is still in the cache.
     void turn() { backwards_ = !backwards_; }
 
@@ -56,29 +62,23 @@ class Stages {
     // Stages one after the other, by a thread that has all columns. Those without a matmul between them are run for a
     // few rows at a time, which stay in the nearest cache.
     void run(size_t first, size_t last, int64_t rows) {
+        if (!ready_) get_ready();
         while (first < last) {
             if (plan_.stages[first].kind == Stage::matmul) {
                 matmul(plan_.stages[first++], rows);
                 continue;
             }
             size_t end = first;
-            int64_t width = 1;
-            for (reaches_.clear(); end < last && plan_.stages[end].kind != Stage::matmul; ++end) {
-                width = std::max(width, plan_.stages[end].width);
-                reach_all(plan_.stages[end]);
-            }
-            const int64_t few = end == first + 1 ? rows : std::max(int64_t(1), kNear / width);
-            for (int64_t row = 0; row < rows; row += few) {
-                const Reach* reaches = reaches_.data();
+            for (; end < last && plan_.stages[end].kind != Stage::matmul; ++end) reach_ports(end);
+            const int64_t few = end == first + 1 ? rows : rows_near(first, end);
+            for (int64_t row = 0; row < rows; row += few)
                 for (size_t i = first; i < end; ++i) {
-                    const Stage& stage = plan_.stages[i];
-                    if (stage.kind == Stage::pointwise)
-                        pointwise(stage, reaches, row, std::min(rows, row + few));
+                    const int64_t high = std::min(rows, row + few);
+                    if (plan_.stages[i].kind == Stage::pointwise)
+                        pointwise(i, row, high);
                     else
-                        reduce(stage, row, std::min(rows, row + few));
-                    reaches += 4 * stage.count;
+                        reduce(plan_.stages[i], row, high);
                 }
-            }
             first = end;
         }
     }
@@ -136,65 +136,94 @@ class Stages {
                                                       mine.end - mine.begin, stage.width);
     }
 
+    // Rows of some stages of which one operand stays in the nearest cache.
+    int64_t rows_near(size_t first, size_t end) const {
+        int64_t width = 1;
+        for (size_t i = first; i < end; ++i) width = std::max(width, plan_.stages[i].width);
+        return std::max(int64_t(1), kNear / width);
+    }
+
     // An operand of a pointwise stage before the tile is known.
     struct Reach {
         T* base;
         int64_t stride, by_row, by_column;
     };
 
-    Reach reach(const Operand& operand, int64_t tile_stride, bool one_column) const {
-        switch (operand.space) {
-            case Space::port: {
-                const View<T> view = place(operand);
-                return {view.base, view.stride, view.stride, one_column ? 0 : 1};
-            }
-            case Space::tile: return {tiles_ + operand.index * kTile, tile_stride, 0, 0};
-            case Space::vector:
-                return {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
-                        one_column ? 0 : 1};
-            case Space::total: return {totals_->recent(total_part_, size_t(operand.index)), 0, 0, 1};
-            case Space::constant: return {constants_ + operand.index * kTile, 0, 0, 0};
-            default: return {nullptr, 0, 0, 0};
-        }
-    }
-
-    // How this thread's columns of a pointwise stage are cut in tiles.
-    struct Tiling {
-        Range columns;
-        int64_t wide, stride, rows;
+    // One that lies in a port, of which a step knows where it is.
+    struct Moving {
+        size_t reach, port;
+        int64_t offset;
     };
 
-    Tiling tiling(const Stage& stage) const {
-        const Range mine = share_of(stage.width, kMaxLanes);
-        const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
-        const int64_t wide = pieces <= 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
-        const int64_t stride = pieces <= 1 && wide < kTile ? std::min((wide + 15) / 16 * 16, kTile) : kTile;
-        return {mine, wide, stride, std::max(int64_t(1), kTile / std::max(int64_t(1), stride))};
+    // How this thread's columns of a pointwise stage are cut in tiles, and which of its operands are in ports.
+    struct Layout {
+        Range columns;
+        int64_t wide, rows;
+        size_t moving, moving_end;
+    };
+
+    // What is the same in every step.
+    void get_ready() {
+        moving_.clear();
+        for (size_t s = 0; s < plan_.stages.size(); ++s) {
+            const Stage& stage = plan_.stages[s];
+            if (stage.kind != Stage::pointwise) continue;
+            const Range mine = share_of(stage.width, kMaxLanes);
+            const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
+            const int64_t wide = pieces <= 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
+            const int64_t stride = pieces <= 1 && wide < kTile ? std::min((wide + 15) / 16 * 16, kTile) : kTile;
+            const size_t moving = moving_.size();
+            for (size_t m = size_t(stage.first); m < size_t(stage.first + stage.count); ++m) {
+                const Micro& micro = plan_.micros[m];
+                reach(4 * m, micro.target, stride, false);
+                for (size_t i = 0; i < 3; ++i) reach(4 * m + 1 + i, micro.operands[i], stride, micro.op == op_broadcast);
+            }
+            const int64_t rows = std::max(int64_t(1), kTile / std::max(int64_t(1), stride));
+            layouts_[s] = {mine, wide, rows, moving, moving_.size()};
+        }
+        ready_ = true;
     }
 
-    void reach_all(const Stage& stage) {
-        if (stage.kind != Stage::pointwise) return;
-        const int64_t stride = tiling(stage).stride;
-        for (int64_t m = 0; m < stage.count; ++m) {
-            const Micro& micro = plan_.micros[size_t(stage.first + m)];
-            reaches_.push_back(reach(micro.target, stride, false));
-            for (const Operand& operand : micro.operands)
-                reaches_.push_back(reach(operand, stride, micro.op == op_broadcast));
+    void reach(size_t at, const Operand& operand, int64_t tile_stride, bool one_column) {
+        Reach& reach = reaches_[at];
+        switch (operand.space) {
+            case Space::port:
+                reach = {nullptr, 0, 0, one_column ? 0 : 1};
+                return moving_.push_back({at, size_t(operand.index), operand.offset});
+            case Space::tile: reach = {tiles_ + operand.index * kTile, tile_stride, 0, 0}; break;
+            case Space::vector:
+                reach = {static_cast<T*>(const_cast<void*>(run_.vectors[operand.index])) + operand.offset, 0, 0,
+                         one_column ? 0 : 1};
+                break;
+            case Space::total: reach = {totals_->recent(total_part_, size_t(operand.index)), 0, 0, 1}; break;
+            case Space::constant: reach = {constants_ + operand.index * kTile, 0, 0, 0}; break;
+            default: reach = {nullptr, 0, 0, 0};
         }
     }
 
-    void pointwise(const Stage& stage, const Reach* reaches, int64_t begin, int64_t end) {
-        const Tiling tiles = tiling(stage);
-        for (int64_t row = begin; row < end; row += tiles.rows) {
-            const int64_t high = std::min(tiles.rows, end - row);
-            for (int64_t column = tiles.columns.begin; column < tiles.columns.end; column += tiles.wide) {
-                const int64_t wide = std::min(tiles.wide, tiles.columns.end - column);
-                const Reach* r = reaches;
-                for (int64_t m = 0; m < stage.count; ++m, r += 4) {
+    void reach_ports(size_t stage) {
+        if (plan_.stages[stage].kind != Stage::pointwise) return;
+        for (size_t i = layouts_[stage].moving; i < layouts_[stage].moving_end; ++i) {
+            const Moving& moving = moving_[i];
+            const View<T>& view = views_[moving.port];
+            Reach& reach = reaches_[moving.reach];
+            reach.base = view.base + moving.offset, reach.stride = reach.by_row = view.stride;
+        }
+    }
+
+    void pointwise(size_t index, int64_t begin, int64_t end) {
+        const Stage& stage = plan_.stages[index];
+        const Layout& layout = layouts_[index];
+        for (int64_t row = begin; row < end; row += layout.rows) {
+            const int64_t high = std::min(layout.rows, end - row);
+            for (int64_t column = layout.columns.begin; column < layout.columns.end; column += layout.wide) {
+                const int64_t wide = std::min(layout.wide, layout.columns.end - column);
+                const Reach* r = &reaches_[size_t(4 * stage.first)];
+                const Micro* micro = &plan_.micros[size_t(stage.first)];
+                for (const Micro* last = micro + stage.count; micro < last; ++micro, r += 4) {
                     auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
-                    kernels_.pointwise[plan_.micros[size_t(stage.first + m)].op](
-                        at(r[0]), r[0].stride, at(r[1]), r[1].stride, at(r[2]), r[2].stride, at(r[3]), r[3].stride, high,
-                        wide);
+                    kernels_.pointwise[micro->op](at(r[0]), r[0].stride, at(r[1]), r[1].stride, at(r[2]), r[2].stride,
+                                                  at(r[3]), r[3].stride, high, wide);
                 }
             }
         }
@@ -210,7 +239,10 @@ class Stages {
     size_t total_part_ = 0;
     T *tiles_ = nullptr, *constants_ = nullptr;
     std::vector<View<T>> views_;
-    std::vector<Reach> reaches_;
+    bool ready_ = false;             // what follows: not after columns, tiles or totals have changed
+    std::vector<Reach> reaches_;     // of each micro its target and operands
+    std::vector<Moving> moving_;     // those among them in ports, stage by stage
+    std::vector<Layout> layouts_;    // of each stage
 };
 
 }  // namespace echoic
