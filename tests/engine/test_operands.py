@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from echoic.cells import LSTM, Cell
 from echoic.engine import unroll
 from echoic.engine.compiled import Compiled, compiled, effective_tensors
-from echoic.engine.operands import Operands
+from echoic.engine.operands import Operands, Prologue
 
 
 class Hidden(NamedTuple):
@@ -74,7 +74,7 @@ def all_operands(step: Compiled, parameters: list[Tensor]) -> tuple[Operands, li
     derived = step.recording.prologue(*parameters)
     vectors = tuple(i for i, part in enumerate(derived) if part.dim() == 1)
     matrices = tuple(i for i, part in enumerate(derived) if part.dim() == 2)
-    found = step.prologue.operands(parameters, vectors, matrices)
+    found = Prologue(step.recording.prologue, vectors, matrices).operands(parameters)
     return found, [derived[i] for i in vectors], [derived[i] for i in matrices]
 
 
@@ -104,7 +104,7 @@ def test_the_numbers_of_the_prologue_lie_there_as_long_as_the_operands_live(case
         derived = step.recording.prologue(*parameters)
         strides, derived = [part.stride() for part in derived], [part.clone() for part in derived]
         vectors, matrices = (tuple(i for i, part in enumerate(derived) if part.dim() == dim) for dim in (1, 2))
-        found = step.prologue.operands(parameters, vectors, matrices)
+        found = Prologue(step.recording.prologue, vectors, matrices).operands(parameters)
     others = [torch.full_like(part, torch.nan) for part in derived * 3]  # in memory that nobody holds any more
     assert found.strides == tuple(strides[i] for i in matrices)
     all_strides = [*[(1,)] * len(vectors), *found.strides]

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from echoic.cells import GRU, LSTM, Cell, Elman
 from echoic.engine import plain, unroll
+from echoic.engine.call import Direction
 from echoic.engine.record import record_states
 from echoic.errors import BackendError, OptionError
 from echoic.layers import Recurrent
@@ -49,7 +50,7 @@ def check(cell: Cell, inputs: Tensor, state: Any = None, *, reverse: bool = Fals
     """All ways agree, and the plain one was taken, or not. Gives the outputs."""
     for parameter in cell.parameters():
         parameter.requires_grad_()
-    found = plain.run([plain.Plain(cell, state, reverse)], inputs.transpose(0, 1), "gates")
+    found = plain.run([Direction(cell, state, None, reverse)], inputs.transpose(0, 1), "gates")
     assert (found is not None) is taken
     return check_run(lambda: unroll(cell, inputs, state, reverse=reverse, options=NATIVE), list(cell.parameters()))
 

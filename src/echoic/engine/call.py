@@ -32,6 +32,21 @@ class Call(NamedTuple):
     memory: str = "store"
 
 
+class Direction(NamedTuple):
+    """A cell and the way it goes.
+
+    cell: what makes one step.
+    state: before the first step, as ``cell.initial_state(B)``; None for ``fresh``.
+    fresh: what a reset gives; None for ``cell.initial_state(B)``.
+    reverse: from each row's last step to its first.
+    """
+
+    cell: Cell
+    state: Any = None
+    fresh: Any = None
+    reverse: bool = False
+
+
 class Backend(Protocol):
     """A way to run a cell over time."""
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from echoic.cells import Cell
 from echoic.engine.deferred import DeferredSum, plan_sums, plan_totals
-from echoic.engine.operands import Prologue
 from echoic.engine.precision import BFLOAT16, FLOAT32, FLOAT64, PAIRS
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
@@ -66,12 +65,11 @@ class Compiled:
     Attributes:
         used: positions of the parameters that the step uses; trained: those among them that get a gradient here.
         aliased: the field of the state that is the output too, or None.
-        prologue: makes the parameters of its programs.
     """
 
     def __init__(self, recording: Recording, key: str, products: int = FLOAT32) -> None:
         self.recording, self.key, self.products = recording, key, products
-        self.fields, self.prologue = recording.fields, Prologue(recording.prologue)
+        self.fields = recording.fields
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
         self.input_width, self.output_width = widths["input"], widths[recording.forward["output"]]

@@ -15,6 +15,7 @@ import torch
 
 import echoic._native as engine
 from echoic.engine.compiled import PACKED, Compiled, Kernel
+from echoic.engine.operands import Prologue
 
 NOWHERE = -1
 # The first addresses of a call. Then come, field by field, the state before the first step and the fresh one.
@@ -30,7 +31,7 @@ class Frame:
     """A kernel with all that its runs have in common.
 
     Args:
-        kernel: what is run.
+        kernel: what is run. prologue: makes its parameters.
         width: numbers of a row in the memory that a run fills: what a forward keeps, or scratch of a backward.
         sums: shapes of the sums that a backward fills, in the order of the recording's.
         lay_out: the engine's own form for matrices of some strides.
@@ -39,11 +40,12 @@ class Frame:
     def __init__(
         self,
         kernel: Kernel,
+        prologue: Prologue,
         width: int,
         sums: Sequence[tuple[int, ...]],
         lay_out: Callable[[Strides], engine.Frame],
     ) -> None:
-        self.kernel, self.width, self.sums, self._lay_out = kernel, width, tuple(sums), lay_out
+        self.kernel, self.prologue, self.width, self.sums, self._lay_out = kernel, prologue, width, tuple(sums), lay_out
         self._native: dict[Strides, engine.Frame] = {}
 
     def native(self, strides: Strides) -> engine.Frame:
@@ -74,7 +76,7 @@ def forward_frame(cell: Compiled, keep: str, dtype: torch.dtype) -> Frame:
         places = _ports(kernel, arrays), states, [], *_parameters(kernel, vectors, strides)
         return engine.Frame(kernel.native, False, *places, [], [], areas)
 
-    return Frame(kernel, kept_width(cell, keep), (), lay_out)
+    return Frame(kernel, _prologue(cell, kernel), kept_width(cell, keep), (), lay_out)
 
 
 @cache
@@ -103,7 +105,11 @@ def backward_frame(cell: Compiled, keep: str, dtype: torch.dtype, to_inputs: boo
         return engine.Frame(kernel.native, True, *places, of_arrays, totals, areas)
 
     width = sum(port.width for port in scratch)
-    return Frame(kernel, width, [shapes[which] for which in range(len(shapes))], lay_out)
+    return Frame(kernel, _prologue(cell, kernel), width, [shapes[which] for which in range(len(shapes))], lay_out)
+
+
+def _prologue(cell: Compiled, kernel: Kernel) -> Prologue:
+    return Prologue(cell.recording.prologue, kernel.vectors, kernel.matrices)
 
 
 def _area(index: int) -> int:

@@ -20,75 +20,53 @@ class Operands(NamedTuple):
     alive: Any
 
 
-class _View(NamedTuple):
-    """A parameter seen otherwise: which, from which of its numbers on, with which strides."""
-
-    parameter: int
-    offset: int
-    strides: tuple[int, ...]
-
-
-class _Seen(NamedTuple):
-    """The operands of a plan. places: of each its parameter, and at which byte it begins. strides: of matrices."""
-
-    places: list[tuple[int, int]]
-    strides: tuple[tuple[int, int], ...]
-
-
 class Prologue:
-    """What is done with parameters before a run.
+    """What is done with parameters before the runs of a plan.
 
     Mostly they are transposed or cut and nothing is computed: then where the results lie is known beforehand, and
     PyTorch is not asked again in every run.
 
     Args:
         module: parameters to derived tensors.
+        vectors, matrices: which of these the plan takes, by position.
     """
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        self.module = module
-        self._views: list[_View] | None = None
+    def __init__(self, module: fx.GraphModule, vectors: Sequence[int], matrices: Sequence[int]) -> None:
+        self._module, self._vectors, self._matrices = module, vectors, matrices
         self._looked = False
-        self._seen: dict[Any, _Seen] = {}
+        # Of each operand that is a view its parameter, and at which byte it begins; None where one is computed
+        self._places: list[tuple[int, int]] | None = None
+        self._strides: tuple[tuple[int, int], ...] = ()
 
-    def operands(self, parameters: Sequence[Tensor], vectors: tuple[int, ...], matrices: tuple[int, ...]) -> Operands:
-        """Those of the derived tensors that are vectors and matrices of a plan, by position."""
-        views = self._views_of(parameters)
-        if views is None:
-            derived = self.module.forward(*parameters)
-            rows = [derived[i].contiguous() for i in vectors]
-            grids = [derived[i] for i in matrices]
-            strides = tuple((grid.stride(0), grid.stride(1)) for grid in grids)
-            return Operands([part.data_ptr() for part in (*rows, *grids)], strides, (rows, grids))
-        key = vectors, matrices, parameters[0].itemsize if parameters else 0
-        seen = self._seen.get(key)
-        if seen is None:
-            seen = self._seen[key] = _seen(views, *key)
-        at = [parameter.data_ptr() for parameter in parameters]
-        return Operands([at[parameter] + offset for parameter, offset in seen.places], seen.strides, parameters)
-
-    def _views_of(self, parameters: Sequence[Tensor]) -> list[_View] | None:
-        """Each derived tensor as a view, or None where one is none, or where parameters lie otherwise than usual."""
+    def operands(self, parameters: Sequence[Tensor]) -> Operands:
+        """The vectors and matrices made of parameters."""
         if not self._looked and not recording_operators():
-            self._looked, self._views = True, _views(self.module, parameters)
-        if self._views is None or not all(parameter.is_contiguous() for parameter in parameters):
-            return None
-        return self._views
+            self._look(parameters)
+        if self._places is None:
+            return self._computed(parameters)
+        at = []
+        for parameter in parameters:
+            if not parameter.is_contiguous():  # where views lie was seen of such parameters alone
+                return self._computed(parameters)
+            at.append(parameter.data_ptr())
+        return Operands([at[parameter] + byte for parameter, byte in self._places], self._strides, parameters)
 
+    def _computed(self, parameters: Sequence[Tensor]) -> Operands:
+        derived = self._module.forward(*parameters)
+        rows = [derived[i].contiguous() for i in self._vectors]
+        grids = [derived[i] for i in self._matrices]
+        strides = tuple((grid.stride(0), grid.stride(1)) for grid in grids)
+        return Operands([part.data_ptr() for part in (*rows, *grids)], strides, (rows, grids))
 
-def _seen(views: list[_View], vectors: tuple[int, ...], matrices: tuple[int, ...], size: int) -> _Seen:
-    places = [(views[i].parameter, views[i].offset * size) for i in (*vectors, *matrices)]
-    strides = [views[i].strides for i in matrices]
-    return _Seen(places, tuple((down, right) for down, right in strides))
-
-
-def _views(module: fx.GraphModule, parameters: Sequence[Tensor]) -> list[_View] | None:
-    hollow = [torch.empty(parameter.shape, device="meta") for parameter in parameters]
-    owners = {parameter.untyped_storage()._cdata: i for i, parameter in enumerate(hollow)}
-    found = []
-    for derived in module.forward(*hollow):
-        owner = owners.get(derived.untyped_storage()._cdata)
-        if owner is None or (derived.dim() == 1 and not derived.is_contiguous()):
-            return None
-        found.append(_View(owner, int(derived.storage_offset()), derived.stride()))
-    return found
+    def _look(self, parameters: Sequence[Tensor]) -> None:
+        self._looked = True
+        hollow = [torch.empty(parameter.shape, dtype=parameter.dtype, device="meta") for parameter in parameters]
+        owners = {parameter.untyped_storage()._cdata: i for i, parameter in enumerate(hollow)}
+        derived, places = self._module.forward(*hollow), []
+        for i in (*self._vectors, *self._matrices):
+            owner = owners.get(derived[i].untyped_storage()._cdata)
+            if owner is None or (derived[i].dim() == 1 and not derived[i].is_contiguous()):
+                return
+            places.append((owner, int(derived[i].storage_offset()) * derived[i].itemsize))
+        self._places = places
+        self._strides = tuple((derived[i].stride(0), derived[i].stride(1)) for i in self._matrices)

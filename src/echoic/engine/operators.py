@@ -7,7 +7,7 @@ operator's overhead. The gradient of the gradient is left to the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -195,9 +195,11 @@ class _Form(NamedTuple):
     keep: str
     project_again: Callable[[], Tensor] | None
 
-    def given(self, tensors: Iterator[Tensor]) -> Given:
-        """The next of some tensors in their places."""
-        return Given(next(tensors), *(list(islice(tensors, size)) for size in self.sizes))
+    def given(self, tensors: Sequence[Tensor], at: int = 0) -> Given:
+        """Tensors from a position on in their places."""
+        states, fresh, parameters = self.sizes
+        middle, last = at + 1 + states, at + 1 + states + fresh
+        return Given(tensors[at], tensors[at + 1 : middle], tensors[middle:last], tensors[last : last + parameters])
 
     def over(self, given: Given) -> Pass:
         """The pass over such numbers."""
@@ -256,19 +258,22 @@ def _save(ctx: Any, forms: list[_Form], tensors: Sequence[Tensor], made: Sequenc
 
 
 def _saved(ctx: Any) -> list[tuple[Given, Made]]:
-    left = iter(ctx.saved_tensors)
-    given = [form.given(left) for form in ctx.forms]
-    return [(numbers, Made(next(left), [], next(left))) for numbers in given]
+    saved = ctx.saved_tensors
+    given, at = [], 0
+    for form in ctx.forms:
+        given.append(form.given(saved, at))
+        at += 1 + sum(form.sizes)
+    return [(numbers, Made(saved[at + 2 * i], [], saved[at + 2 * i + 1])) for i, numbers in enumerate(given)]
 
 
 def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """Of each pass: of the inputs, the states, the fresh states, the parameters."""
-    left = iter(grads)
-    pulled = []
+    pulled, at = [], 0
     for form, (given, made), to_inputs in zip(ctx.forms, _saved(ctx), ctx.to_inputs, strict=True):
-        pull = next(left)
+        pull, end = grads[at], at + 1 + form.sizes[0]
         pull = torch.zeros_like(made.outputs) if pull is None else pull
-        pulled.append(Pulled(form.over(given), made, pull, list(islice(left, form.sizes[0])), to_inputs))
+        pulled.append(Pulled(form.over(given), made, pull, grads[at + 1 : end], to_inputs))
+        at = end
     found = [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled)
     return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
 
@@ -297,7 +302,7 @@ def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[
             given = given._replace(inputs=form.project_again())
         # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
         leaves.append([tensor.view_as(tensor) for tensor in _listed(given)])
-        again = _flat(form.given(iter(leaves[-1])))
+        again = _flat(form.given(leaves[-1]))
         outputs, *last = replay(form.cell, again, form.timing)
         results += list(zip((outputs.view_as(made.outputs), *last), islice(pulls, 1 + form.sizes[0]), strict=True))
     made, pulled = zip(*[(r, g) for r, g in results if g is not None and r.requires_grad], strict=True)

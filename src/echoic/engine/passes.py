@@ -36,7 +36,7 @@ class Given(NamedTuple):
 
     def contiguous(self) -> Given:
         """The same, but for the parameters, in memory as the engine reads it."""
-        states, fresh = ([part.contiguous() for part in parts] for parts in (self.states, self.fresh))
+        states, fresh = [part.contiguous() for part in self.states], [part.contiguous() for part in self.fresh]
         return Given(self.inputs.contiguous(), states, fresh, self.parameters)
 
 
@@ -106,21 +106,19 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
     prepared = [_prepared_backward(each) for each in passes]
     launch([run for *_, run in prepared])
-    found = []
-    for each, (gradients, totals, _) in zip(passes, prepared, strict=True):
-        trained = each.forward.cell.recording.epilogue.forward(*each.forward.given.parameters, *totals)
-        found.append(gradients._replace(trained=[gradient.contiguous() for gradient in trained]))
-    return found
+    for (cell, given, _, _), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
+        trained = cell.recording.epilogue.forward(*given.parameters, *sums)
+        gradients.trained.extend([gradient.contiguous() for gradient in trained])
+    return [gradients for gradients, _, _ in prepared]
 
 
 def _prepared(each: Pass) -> tuple[Made, Launch]:
-    cell, (inputs, states, fresh, parameters), timing, keep = each
-    inputs, states = inputs.contiguous(), [state.contiguous() for state in states]
-    fresh = [part.contiguous() for part in fresh]
+    cell, given, timing, keep = each
+    inputs, states, fresh, parameters = given.contiguous()
     shape, batch = inputs.shape[:-1], states[0].shape[0]
     rows = shape.numel()
     frame = forward_frame(cell, keep, inputs.dtype)
-    operands = cell.prologue.operands(parameters, frame.kernel.vectors, frame.kernel.matrices)
+    operands = frame.prologue.operands(parameters)
     outputs = inputs.new_empty(*shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
@@ -158,7 +156,7 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     shape, batch = pull.shape[:-1], states[0].shape[0]
     rows, whole = shape.numel(), len(shape) > 1
     frame = backward_frame(cell, keep, pull.dtype, to_inputs)
-    operands = cell.prologue.operands(parameters, frame.kernel.vectors, frame.kernel.matrices)
+    operands = frame.prologue.operands(parameters)
     pulls = [None if part is None else part.contiguous() for part in pulls]
     of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
     scratch = BUFFERS.take(pull, rows * frame.width)

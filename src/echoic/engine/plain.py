@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import finalize
 
 import torch
 from torch import Tensor
 
 from echoic.cells import Cell, observing
+from echoic.engine.call import Direction
 from echoic.engine.compiled import Compiled, compiled, effective_tensors, plain_options, with_products
 from echoic.engine.layout import Timing, dense_steps
 from echoic.engine.onlookers import recording_operators, transforming
@@ -23,14 +24,6 @@ from echoic.engine.operators import Asked, run_unobserved
 from echoic.engine.passes import Given, Pass
 from echoic.engine.precision import products
 from echoic.engine.record import recording
-
-
-class Plain(NamedTuple):
-    """A cell, its state before the first step (None for its own), and whether it goes from last to first step."""
-
-    cell: Cell
-    state: Sequence[Tensor] | None
-    reverse: bool
 
 
 class Known:
@@ -71,8 +64,8 @@ class Known:
 _known: dict[int, dict[int, Known]] = {}  # of each cell, by what matmuls multiply
 
 
-def run(plain: Sequence[Plain], inputs: Tensor, keep: str) -> list[tuple[Tensor, Any]] | None:
-    """Outputs [T, B, O] and the last state of cells over inputs [T, B, I]; None where a call is not plain.
+def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tuple[Tensor, Any]] | None:
+    """Of each direction outputs [T, B, O] over inputs [T, B, I] and the last state; None where a call is not plain.
 
     keep: for the backward, if there is one: "gates" or "states".
     """
@@ -84,7 +77,7 @@ def run(plain: Sequence[Plain], inputs: Tensor, keep: str) -> list[tuple[Tensor,
     if not torch.is_grad_enabled():
         keep = "nothing"
     asked, kinds = [], []
-    for each in plain:
+    for each in directions:
         known = _known_of(each.cell, dtype, multiplied)
         over = None if known is None else _over(known, each, inputs, keep)
         if known is None or over is None:
@@ -94,11 +87,12 @@ def run(plain: Sequence[Plain], inputs: Tensor, keep: str) -> list[tuple[Tensor,
     return [(outputs, kind(*last)) for kind, (outputs, last) in zip(kinds, run_unobserved(asked), strict=True)]
 
 
-def _over(known: Known, plain: Plain, inputs: Tensor, keep: str) -> Pass | None:
+def _over(known: Known, direction: Direction, inputs: Tensor, keep: str) -> Pass | None:
     """The pass over inputs [T, B, I], which keeps nothing where no gradient is wanted; None where it is not plain."""
-    cell, state, reverse = plain
+    cell, state, fresh, reverse = direction
     step, dtype = known.step, known.dtype
     steps, batch, _ = inputs.shape
+    state = fresh if state is None else state
     state = known.own_state(cell, batch) if state is None else state
     if len(state) != len(step.widths):
         return None

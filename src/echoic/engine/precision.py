@@ -14,11 +14,19 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+try:
+    import echoic._native as engine
+except ModuleNotFoundError:  # not built here, of which whoever chooses a backend says why
+    engine = None
+
+_MATMUL: Any = torch.backends.mkldnn.matmul  # pyright: ignore
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # The engine's types of numbers, as in native/engine/engine.h. The last two are float32 with products of rounded ones.
 FLOAT32, FLOAT64, BFLOAT16, PAIRS = range(4)
+_MEANINGS = {"tf32": PAIRS, "bf16": BFLOAT16}  # as PyTorch calls the precisions of oneDNN's matmuls
 
 
 def numbers(inputs: Tensor) -> torch.dtype:
@@ -45,17 +53,12 @@ def _possible(asked: int | None) -> int:
     if not has_bfloat16():
         return FLOAT32
     # As torch.set_float32_matmul_precision sets it; asking by its own name fails where programs set it in other ways
-    mkldnn: Any = torch.backends.mkldnn
-    return asked or {"tf32": PAIRS, "bf16": BFLOAT16}.get(mkldnn.matmul.fp32_precision, FLOAT32)
+    return asked or _MEANINGS.get(_MATMUL.fp32_precision, FLOAT32)
 
 
 def has_bfloat16() -> bool:
     """Whether the native engine is built and multiplies bfloat16 numbers on this processor."""
-    try:
-        import echoic._native as engine
-    except ModuleNotFoundError:
-        return False
-    return engine.has_bfloat16()
+    return engine is not None and engine.has_bfloat16()
 
 
 def without_autocast(function: Callable[P, R]) -> Callable[P, R]:

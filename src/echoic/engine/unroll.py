@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
 from echoic.cells import Cell
-from echoic.engine.call import MEMORIES, Call
+from echoic.engine.call import MEMORIES, Call, Direction
 from echoic.engine.choice import choose, native_first
 from echoic.engine.native import BUILT, KEEP, Native
 from echoic.errors import OptionError
 
 if BUILT:
     from echoic.engine import plain
-
-
-class Direction(NamedTuple):
-    """A cell and the way it goes.
-
-    cell: what makes one step.
-    state: before the first step, as ``cell.initial_state(B)``; None for ``fresh``.
-    fresh: what a reset gives; None for ``cell.initial_state(B)``.
-    reverse: from each row's last step to its first.
-    """
-
-    cell: Cell
-    state: Any = None
-    fresh: Any = None
-    reverse: bool = False
 
 
 def unroll(
@@ -114,10 +99,7 @@ def _plainly(
     backend, memory = options
     if not native_first(backend) or (memory == "checkpoint" and torch.is_grad_enabled()):
         return None
-    calls = [
-        plain.Plain(cell, fresh if state is None else state, reverse) for cell, state, fresh, reverse in directions
-    ]
-    results = plain.run(calls, inputs.transpose(0, 1), KEEP.get(memory, "gates"))
+    results = plain.run(directions, inputs.transpose(0, 1), KEEP.get(memory, "gates"))
     return None if results is None else [(outputs.transpose(0, 1), state) for outputs, state in results]
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from echoic.cells import Cell
-from echoic.engine.call import MEMORIES, Call
+from echoic.engine.call import MEMORIES, Call, Direction
 from echoic.engine.choice import check_backend_name, explain
-from echoic.engine.unroll import Direction, unroll_together
+from echoic.engine.unroll import unroll_together
 from echoic.errors import OptionError
 
 
@@ -80,7 +80,7 @@ class Recurrent(nn.Module):
         return [cells[i : i + self.directions] for i in range(0, len(cells), self.directions)]
 
     def _cells(self) -> list[Any]:
-        return list(self.cells._modules.values())  # iterating a ModuleList costs microseconds
+        return list(self._modules["cells"]._modules.values())  # pyright: ignore - iterating self.cells costs microseconds
 
     def forward(
         self, inputs: Tensor, state: Any = None, lengths: Tensor | None = None, reset: Tensor | None = None
@@ -114,7 +114,7 @@ class Recurrent(nn.Module):
                 values = self.between(values)
             entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
             directions = [
-                Direction(cell, state and state[position], fresh and fresh[position], reverse=direction == 1)
+                Direction(cell, state and state[position], fresh and fresh[position], direction == 1)
                 for direction, (position, cell) in enumerate(enumerate(layer, len(ends)))
             ]
             options = (self.backend, self.memory)
