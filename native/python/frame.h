@@ -86,9 +86,9 @@ class Arguments {
 
    private:
     Address address(Place place) const {
+        if (place == -1) return 0;
         const std::vector<Address>& from = place < -1 ? areas_ : addresses_;
         const size_t index = place < -1 ? size_t(-2 - place) : size_t(place);
-        if (place == -1) return 0;
         if (index >= from.size()) throw std::invalid_argument("a frame names an address that was not given");
         return from[index];
     }

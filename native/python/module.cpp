@@ -1,4 +1,4 @@
-// The engine for Python. Addresses are whole numbers: the callers (engine/native.py, runtime) hold the arrays.
+// The engine for Python. Addresses are whole numbers: the callers (engine/passes.py, engine/stepper.py) hold the arrays.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>

@@ -269,3 +269,24 @@ def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
         with pytest.raises(ValueError, match="alloc"):
             run(plan, (3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])
     run(PLAN, *GOOD)
+
+
+@pytest.mark.parametrize("place", [3, 10**6, -2, -(10**6)])
+def test_a_frame_that_names_what_a_call_does_not_give(place: int) -> None:
+    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0], [], False)
+    frame = _native.Frame(plan, False, [(PACKED, 0, place, 3)], [], [], [], [], [], [], [])
+    with pytest.raises(ValueError, match="was not given"):
+        _native.execute([(frame, (3, 5, 12), 1, GOOD.steps)], 1)
+
+
+def test_areas_lie_one_after_the_other_in_the_memory_of_their_place() -> None:
+    plan = _native.Plan([2, 2, 3, 3, 0, 0, 0, 1, 1, 1, 3, 1, OP("copy"), 1, 1, 0, 1, 0, 0, *[0] * 6], [], False)
+    rows = 5
+    memory, other = np.zeros((7 + 3) * rows, np.float32), np.zeros(4 * rows, np.float32)
+    memory[2 * rows : 5 * rows] = np.arange(3 * rows)
+    steps = np.zeros(1, np.int64), np.array([rows], np.int64)
+    areas = [(3, 2), (4, 1), (3, 3), (4, 3)]  # of the first memory 2 columns, then 3; of the other 1, then 3
+    frame = _native.Frame(plan, False, [(PACKED, 0, -4, 3), (PACKED, 0, -5, 3)], [], [], [], [], [], [], areas)
+    addresses = [steps[0].ctypes.data, steps[1].ctypes.data, 0, memory.ctypes.data, other.ctypes.data]
+    _native.execute([(frame, (1, rows, rows), 1, addresses)], 1)
+    np.testing.assert_array_equal(other, [0] * rows + list(range(3 * rows)))

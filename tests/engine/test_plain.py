@@ -12,7 +12,7 @@ from tests.tolerances import EXACT, assert_same
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from echoic.cells import GRU, LSTM, Cell, Elman
+from echoic.cells import GRU, LSTM, Cell, Elman, ElmanState
 from echoic.engine import plain, unroll
 from echoic.engine.call import Direction
 from echoic.engine.record import record_states
@@ -124,6 +124,33 @@ def test_options_that_change() -> None:
     relu = check(cell, inputs)
     assert not torch.equal(tanh, relu)
     assert (relu >= 0).all()
+
+
+def test_a_first_call_in_inference_mode() -> None:
+    torch.manual_seed(10)
+    cell, inputs = LSTM(3, 5), torch.randn(2, 6, 3)
+    with torch.inference_mode():
+        unroll(cell, inputs, options=NATIVE)
+    check(cell, inputs)  # the state that it begins with can be saved for the backward
+
+
+class Begun(Elman):
+    """Begins with what a buffer holds."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 5)
+        self.register_buffer("start", torch.zeros(5))
+
+    def initial_state(self, batch_size: int) -> ElmanState:
+        return ElmanState(self.start.expand(batch_size, -1).contiguous())
+
+
+def test_a_state_to_begin_with_that_changes() -> None:
+    torch.manual_seed(11)
+    cell, inputs = Begun(), torch.randn(2, 6, 3)
+    before = check(cell, inputs)
+    cell.start.fill_(1)
+    assert not torch.equal(check(cell, inputs), before)
 
 
 class Doubled(nn.Module):

@@ -1,4 +1,4 @@
-"""Runs of the native engine laid out once for calls of all sizes, which differ in where their arrays lie alone.
+"""Runs of the native engine, laid out once: calls of all sizes differ in where their arrays lie alone.
 
 A call gives the engine a list of addresses, in an order that is settled here (``native/python/frame.h``). What only the
 engine sees lies in one piece of memory for what a forward keeps and one for the scratch of a backward, an area for each
