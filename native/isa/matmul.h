@@ -93,13 +93,23 @@ struct Place {
 
     // The columns of a matrix that ends within a block.
     __attribute__((noinline)) void put_some(const T* sums, int64_t rows, int64_t wide) const {
-        for (int64_t i = 0; i < rows; ++i)
-            for (int64_t c = 0; c < columns; ++c) {
-                T sum = sums[i * wide + c];
-                if (added) sum += added[i * added_stride + c];
-                if (bias) sum += bias[c];
-                target[i * target_stride + c] = sum;
+        constexpr int lanes = kLanes<T>;
+        const int64_t rest = columns % lanes, whole = columns - rest;
+        for (int64_t i = 0; i < rows; ++i) {
+            const T *from = sums + i * wide, *more = added ? added + i * added_stride : nullptr;
+            T* to = target + i * target_stride;
+            for (int64_t c = 0; c < whole; c += lanes) {
+                Vec<T> sum = load(from + c);
+                if (more) sum += load(more + c);
+                if (bias) sum += load(bias + c);
+                store<T>(to + c, sum);
             }
+            if (rest == 0) continue;
+            Vec<T> sum = load(from + whole);
+            if (more) sum += load_some(more + whole, rest);
+            if (bias) sum += load_some(bias + whole, rest);
+            store_some<T>(to + whole, sum, rest);
+        }
     }
 };
 

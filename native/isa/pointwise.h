@@ -62,32 +62,53 @@ BINARY(tanh_grad, a * (T(1) - b * b))
 TERNARY(where, a != T(0) ? b : c)
 TERNARY(fma, a * b + c)
 
+// The operands of a row of an operation, and where its result goes.
+template <class T, class F, int kArity>
+struct Row {
+    T* to;
+    const T *x, *y, *z;
+
+    ALWAYS Vec<T> at(int64_t i) const {
+        Vec<T> vy = {}, vz = {};
+        if constexpr (kArity > 1) vy = load(y + i);
+        if constexpr (kArity > 2) vz = load(z + i);
+        return F::template apply<T>(load(x + i), vy, vz);
+    }
+    ALWAYS void all(int64_t columns) const {
+#pragma GCC unroll 2
+        for (int64_t i = 0; i < columns; i += kLanes<T>) store<T>(to + i, at(i));
+    }
+};
+
 template <class T, class F, int kArity>
 void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                const T* c, int64_t c_stride, int64_t rows, int64_t columns) {
     constexpr int lanes = kLanes<T>;
-    const int64_t rest = columns % lanes, whole = columns - rest;
-    for (int64_t row = 0; row < rows; ++row) {
-        T* to = target + row * target_stride;
-        const T *x = a + row * a_stride, *y = nullptr, *z = nullptr;
-        if constexpr (kArity > 1) y = b + row * b_stride;
-        if constexpr (kArity > 2) z = c + row * c_stride;
-#pragma GCC unroll 2
-        for (int64_t i = 0; i < whole; i += lanes) {
-            Vec<T> vy = {}, vz = {};
-            if constexpr (kArity > 1) vy = load(y + i);
-            if constexpr (kArity > 2) vz = load(z + i);
-            store<T>(to + i, F::template apply<T>(load(x + i), vy, vz));
+    const int64_t rest = columns % lanes, whole = columns - rest, last = columns - lanes;
+    auto of = [&](int64_t row) {
+        Row<T, F, kArity> one{target + row * target_stride, a + row * a_stride, nullptr, nullptr};
+        if constexpr (kArity > 1) one.y = b + row * b_stride;
+        if constexpr (kArity > 2) one.z = c + row * c_stride;
+        return one;
+    };
+    if (rest == 0) {
+        for (int64_t row = 0; row < rows; ++row) of(row).all(whole);
+    } else if (whole > 0) {
+        // The last vector begins within the one before, and is made first: the target may be an operand
+        for (int64_t row = 0; row < rows; ++row) {
+            const auto one = of(row);
+            const Vec<T> end = one.at(last);
+            one.all(whole);
+            store<T>(one.to + last, end);
         }
-    }
-    if (rest == 0) return;
-    // In a loop of their own: their calls of memcpy would have the constants of the other loop read for every row
-    for (int64_t row = 0; row < rows; ++row) {
-        Vec<T> vy = {}, vz = {};
-        if constexpr (kArity > 1) vy = load_some(b + row * b_stride + whole, rest);
-        if constexpr (kArity > 2) vz = load_some(c + row * c_stride + whole, rest);
-        const Vec<T> vx = load_some(a + row * a_stride + whole, rest);
-        store_some<T>(target + row * target_stride + whole, F::template apply<T>(vx, vy, vz), rest);
+    } else {
+        for (int64_t row = 0; row < rows; ++row) {
+            const auto one = of(row);
+            Vec<T> vy = {}, vz = {};
+            if constexpr (kArity > 1) vy = load_some(one.y, rest);
+            if constexpr (kArity > 2) vz = load_some(one.z, rest);
+            store_some<T>(one.to, F::template apply<T>(load_some(one.x, rest), vy, vz), rest);
+        }
     }
 }
 
