@@ -57,10 +57,8 @@ class Frame:
 
 def kept_width(cell: Compiled, keep: str) -> int:
     """Numbers that a forward keeps of a row: fields that the backward needs, but the output itself, and gates."""
-    if keep == "nothing":
-        return 0
-    fields = sum(w for i, w in enumerate(cell.widths) if cell.kept(keep)[i] and i != cell.aliased)
-    return fields + (cell.saved_width if keep == "gates" else 0)
+    _, areas, _ = _states(cell, keep, NOWHERE)
+    return sum(width for _, width in areas)
 
 
 @cache
