@@ -42,6 +42,31 @@ def test_little_memory_is_not_kept_and_not_too_much() -> None:
     assert buffers.idle <= 10_000
 
 
+def test_no_more_lies_idle_than_was_in_use_at_once() -> None:
+    buffers = Buffers(least=0, most=1 << 20)
+    for _ in range(3):
+        alive = [buffers.take(LIKE, 1000), buffers.take(LIKE, 2000)]
+        alive.clear()
+        assert 12_000 <= buffers.idle <= 12_000 * 1.25
+    larger = buffers.take(LIKE, 2900)  # what is lacking takes the place of what has lain longest
+    assert buffers.idle == 0
+    del larger
+    assert 11_600 <= buffers.idle <= 11_600 * 1.25
+    small = buffers.take(LIKE, 10)  # no small one is there, but one that is large enough
+    assert (small.shape, buffers.idle) == ((10,), 0)
+
+
+def test_of_those_that_are_large_enough_the_smallest_is_taken() -> None:
+    buffers = Buffers(least=0, most=1 << 20)
+    sizes = [1000, 4000, 2000]
+    alive = [buffers.take(LIKE, size) for size in sizes]
+    address = {size: part.data_ptr() for size, part in zip(sizes, alive, strict=True)}
+    alive.clear()
+    assert buffers.take(LIKE, 1500).data_ptr() == address[2000]
+    held = [buffers.take(LIKE, size) for size in (900, 1500, 1500)]
+    assert [part.data_ptr() for part in held] == [address[size] for size in (1000, 2000, 4000)]
+
+
 @pytest.mark.parametrize("size", [100, 127, 128, 1000, 4099])
 def test_another_length_can_use_it_and_little_is_wasted(size: int) -> None:
     buffers = Buffers(least=0, most=1 << 20)

@@ -7,7 +7,6 @@ a training step.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from threading import RLock
 from weakref import finalize
 
@@ -18,13 +17,20 @@ from torch import Tensor
 class Buffers:
     """Memory that comes back when the last tensor in it dies.
 
+    No more lies idle than has been in use at once: a block that is lacking takes the place of those that have lain
+    longest.
+
     Args:
         least: bytes of a tensor from which on it is worth while. most: bytes that may lie idle.
+
+    Attributes:
+        idle: bytes that lie idle.
     """
 
     def __init__(self, least: int, most: int) -> None:
         self.least, self.most, self.idle = least, most, 0
-        self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
+        self._used = self._peak = 0
+        self._free: dict[int, Tensor] = {}  # by address, the one that came back last at the end
         self._turn = RLock()  # memory may come back to whoever holds it, from the garbage collector
 
     def take(self, like: Tensor, count: int) -> Tensor:
@@ -38,17 +44,31 @@ class Buffers:
         return torch.frombuffer(view, dtype=like.dtype, count=count)
 
     def _block(self, size: int) -> Tensor:
+        """The smallest of those that lie idle and are large enough, or a new one."""
         with self._turn:
-            if self._free[size]:
-                self.idle -= size
-                return self._free[size].pop()
-        return torch.empty(size, dtype=torch.uint8)
+            fitting = [(len(block), address) for address, block in list(self._free.items()) if len(block) >= size]
+            block = self._free.pop(min(fitting)[1], None) if fitting else None
+            if block is None:
+                self._keep(max(self._peak - self._used - size, 0))
+                block = torch.empty(size, dtype=torch.uint8)
+            else:
+                self.idle -= len(block)
+            self._used += len(block)
+            self._peak = max(self._peak, self._used)
+            return block
 
     def _give_back(self, block: Tensor) -> None:
         with self._turn:
-            if self.idle + len(block) <= self.most:
-                self.idle += len(block)
-                self._free[len(block)].append(block)
+            self._used -= len(block)
+            self.idle += len(block)
+            self._free[block.data_ptr()] = block
+            self._keep(self.most)
+
+    def _keep(self, most: int) -> None:
+        """Give the system what has lain longest, until no more lies idle."""
+        while self.idle > most and self._free:
+            oldest = self._free.pop(next(iter(self._free)))
+            self.idle -= len(oldest)
 
 
 def _rounded(size: int) -> int:
@@ -57,4 +77,4 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-BUFFERS = Buffers(least=1 << 20, most=256 << 20)
+BUFFERS = Buffers(least=1 << 20, most=1 << 30)
