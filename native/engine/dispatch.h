@@ -45,6 +45,7 @@ template <class T>
 struct Packed {
     const void* data = nullptr;
     const Kernels<T>* kernels = nullptr;  // by which it was packed
+    size_t bytes = 0;
 };
 
 // Panels that so many columns are packed in.

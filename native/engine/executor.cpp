@@ -128,13 +128,13 @@ class ExecutionOf final : public Execution {
 
     void make_room(Arena& arena) {
         for (size_t m = 0; m < run_.matrix_count; ++m)
-            if (to_pack(m)) bytes_ += packed_bytes(*packed_[m].kernels, plan_, m);
+            if (to_pack(m)) bytes_ += packed_[m].bytes = packed_bytes(*packed_[m].kernels, plan_, m);
         char* to = bytes_ ? arena.at_least(bytes_) : nullptr;
         for (size_t m = 0; m < run_.matrix_count; ++m) {
             room_.push_back(to_pack(m) ? reinterpret_cast<T*>(to) : nullptr);
             if (!to_pack(m)) continue;
             packed_[m].data = room_[m];
-            to += packed_bytes(*packed_[m].kernels, plan_, m);
+            to += packed_[m].bytes;
         }
     }
 

@@ -9,6 +9,7 @@ namespace echoic {
 namespace {
 
 constexpr int64_t kMostWidth = int64_t(1) << 24, kMostItems = 1 << 16, kMostTiles = 4096;
+constexpr size_t kMostAbreast = 8;  // a cell has one or two
 constexpr int kArity[op_count] = {
 #define X(name, arity) arity,
     ECHOIC_POINTWISE(X)
@@ -61,6 +62,7 @@ class Decoder {
         for (int64_t i = 0; i < stages; ++i) stage();
         if (!in_.done()) throw std::invalid_argument("plan: it goes on after its end");
         settle(plan_.wide);
+        for (size_t i = 0; i < plan_.stages.size(); ++i) plan_.stages[i].abreast = abreast(i);
         for (Phase phase : {Phase::ahead, Phase::within, Phase::behind}) {
             PhaseOf& of = plan_.phases[size_t(phase)];
             auto later = [&](const Stage& stage) { return stage.phase >= phase; };
@@ -101,6 +103,30 @@ class Decoder {
             ++plan_.operations;
         }
         plan_.stages.push_back(stage);
+    }
+
+    // Matmuls as wide as the first, none of which reads what another writes but to add to it column by column.
+    size_t abreast(size_t first) const {
+        const Stage& one = plan_.stages[first];
+        auto columns = [&](const Stage& stage) { return plan_.matrix_columns[size_t(stage.matrix)]; };
+        auto apart = [](const Operand& a, const Operand& b) { return a.space != b.space || a.index != b.index; };
+        auto in_step = [&](const Operand& a, const Operand& b) { return apart(a, b) || a.offset == b.offset; };
+        // Two ports from outside may be the same memory
+        auto scratch = [&](const Stage& stage) { return stage.target.index >= plan_.outside; };
+        auto together = [&](const Stage& earlier, const Stage& later) {
+            return scratch(earlier) && scratch(later) && in_step(earlier.target, later.target) &&
+                   apart(earlier.target, later.source) && in_step(earlier.target, later.added) &&
+                   apart(earlier.source, later.target) && in_step(earlier.added, later.target);
+        };
+        const size_t end = std::min(plan_.stages.size(), first + kMostAbreast);
+        size_t last = first + 1;
+        for (; one.kind == Stage::matmul && last < end; ++last) {
+            const Stage& next = plan_.stages[last];
+            if (next.kind != Stage::matmul || next.phase != one.phase || columns(next) != columns(one)) break;
+            auto fits = [&](const Stage& earlier) { return together(earlier, next); };
+            if (!std::all_of(&one, &next, fits)) break;
+        }
+        return last - first;
     }
 
     void micro(int64_t width) {

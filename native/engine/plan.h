@@ -31,6 +31,7 @@ struct Stage {
     int64_t first = 0, count = 0;  // micros
     int64_t matrix = 0, bias = -1, maximum = 0;
     Operand source{}, target{}, added{};
+    size_t abreast = 1;  // matmuls from this one on of which columns may be computed before the others' next ones
 };
 
 // The stages of one phase, and for those ahead or behind the ports from outside that they touch and that they write.

@@ -40,7 +40,7 @@ class SessionOf final : public Session {
                 kernels_.pack_int8(static_cast<const T*>(from.data), from.row_stride, from.column_stride, k, n, packed);
             else
                 pack_matrix(plan, m, from, packed);
-            packed_matrices_.push_back({packed, &kernels_});
+            packed_matrices_.push_back({packed, &kernels_, bytes});
         }
         for (size_t s = 0; s < count_; ++s) {
             const int64_t width = plan.ports[2 + s];

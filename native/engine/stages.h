@@ -65,7 +65,9 @@ class Stages {
         if (!ready_) get_ready();
         while (first < last) {
             if (plan_.stages[first].kind == Stage::matmul) {
-                matmul(plan_.stages[first++], rows);
+                const size_t count = std::min(plan_.stages[first].abreast, last - first);
+                matmuls(first, first + count, rows);
+                first += count;
                 continue;
             }
             size_t end = first;
@@ -85,6 +87,8 @@ class Stages {
 
    private:
     static constexpr int64_t kNear = 2048;  // numbers of one operand in the nearest cache
+    static constexpr int64_t kSecondCache = 1 << 20;  // bytes of weights that stay there beside other things
+    static constexpr int64_t kFewRows = 6, kPanelsAbreast = 4;
 
     // of a whole, in pieces of a size, this thread's: [begin, end)
     struct Range {
@@ -101,7 +105,30 @@ class Stages {
         return view;
     }
 
-    void matmul(const Stage& stage, int64_t rows) {
+    // A step of few rows reads all weights. Where they do not stay in the second cache, it turns round with all matrices
+    // at once, and begins with what of each the one before left.
+    void matmuls(size_t first, size_t last, int64_t rows) {
+        int64_t bytes = 0;
+        bool all_packed = true;
+        for (size_t i = first; i < last; ++i) {
+            const Packed<T>& packed = packed_[size_t(plan_.stages[i].matrix)];
+            bytes += int64_t(packed.bytes) / parts_, all_packed &= packed.data != nullptr;
+        }
+        const Range columns = share_of(plan_.matrix_columns[size_t(plan_.stages[first].matrix)], kernels_.panel);
+        if (last == first + 1 || bytes <= kSecondCache || rows > kFewRows || !all_packed) {
+            for (size_t i = first; i < last; ++i) matmul(plan_.stages[i], rows, columns, 0);
+            return;
+        }
+        const int64_t wide = kPanelsAbreast * kernels_.panel, pieces = (columns.end - columns.begin + wide - 1) / wide;
+        for (int64_t piece = 0; piece < pieces; ++piece) {
+            const int64_t begin = columns.begin + (backwards_ ? pieces - 1 - piece : piece) * wide;
+            for (size_t i = first; i < last; ++i)
+                matmul(plan_.stages[i], rows, {begin, std::min(begin + wide, columns.end)}, bytes);
+        }
+    }
+
+    // between: bytes of other weights that are read before these again.
+    void matmul(const Stage& stage, int64_t rows, Range columns, int64_t between) {
         const size_t matrix = size_t(stage.matrix);
         const View<T> source = place(stage.source), target = place(stage.target);
         const View<T> added = stage.added.space == Space::none ? View<T>{} : place(stage.added);
@@ -117,10 +144,10 @@ class Stages {
         product.m = rows;
         product.k = plan_.matrix_rows[matrix];
         product.n = plan_.matrix_columns[matrix];
-        const Range columns = share_of(product.n, kernels_.panel);
         product.first_panel = columns.begin / kernels_.panel;
         product.last_panel = panels(kernels_, columns.end);
         product.backwards = backwards_;
+        product.between = between;
         if (product.packed != nullptr) return packed_[matrix].kernels->matmul(product);
         product.columns = static_cast<const T*>(run_.matrices[matrix].data);
         product.column_stride = run_.matrices[matrix].column_stride;

@@ -154,9 +154,10 @@ class Worker {
 
     void run(const PhaseOf& phase, int64_t rows) {
         if (meeting_ == nullptr) return stages_.run(phase.first, phase.last, rows);
-        for (size_t i = phase.first; i < phase.last; ++i) {
+        for (size_t i = phase.first, next; i < phase.last; i = next) {
             if (i > phase.first) meet();
-            stages_.run(i, rows);
+            next = i + plan_.stages[i].abreast;
+            stages_.run(i, next, rows);
         }
     }
 

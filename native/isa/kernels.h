@@ -49,6 +49,7 @@ struct Product {
     const T* columns;  // of a matrix that is not packed
     int64_t column_stride;
     bool backwards;  // the last panels first
+    int64_t between = 0;  // bytes of other weights that are read before these again
 };
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "../engine/plan.h"
 #include "lstm.h"
 
 namespace {
@@ -123,16 +124,43 @@ void refusals() {
     }
 }
 
+// Whether columns of a second matmul may be computed before the first has all of its own.
+bool abreast(int64_t phase, const Code& first, const Code& second) {
+    const Code code = Code{5, 1, 8, 16, 16, 16, 16, 0, 2, 8, 8, 8, 8, 0, 2} +  //
+                      Code{2, 1, 0} + first + Code{-1} + Code{2, phase, 1} + second + Code{-1};
+    return echoic::decode(code.data(), code.size(), nullptr, 0, 0).stages[0].abreast == 2;
+}
+
+void which_are_abreast() {
+    const Code nothing{0, 0, 0}, given = port(0), first = given + port(1) + port(2);
+    CHECK(abreast(1, first, given + port(3) + nothing));
+    CHECK(abreast(1, first, given + port(3) + port(1)));           // adds to it
+    CHECK(abreast(1, first, given + port(1) + port(1)));           // in place
+    CHECK(abreast(1, first, given + port(2) + nothing));           // writes what was read at the same columns
+    CHECK(!abreast(2, first, given + port(3) + nothing));          // later
+    CHECK(!abreast(1, first, port(1) + port(3) + nothing));        // reads it all
+    CHECK(!abreast(1, first, port(1, 8) + port(3) + nothing));     // or a part: not told apart
+    CHECK(!abreast(1, first, given + port(3) + port(1, 8)));       // other columns
+    CHECK(!abreast(1, first, given + port(1, 4) + nothing));
+    CHECK(!abreast(1, first, given + port(2, 4) + nothing));
+    CHECK(!abreast(1, port(3) + port(1) + nothing, given + port(3) + nothing));  // writes what the first reads
+    CHECK(!abreast(1, given + port(0) + nothing, given + port(3) + nothing));    // perhaps in another port's memory
+}
+
 }  // namespace
 
 void test_session() {
     refusals();
+    which_are_abreast();
     char message[64];
     for (int i = 0; i < echoic_instruction_set_count(); ++i) {
         CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
         step_by_step<float>(263, 1, 1e-5, 3);  // columns shared
         step_by_step<float>(263, 1, 1e-5, 40);  // with more threads than can come in time
         step_by_step<double>(263, 9, 1e-13, 2);  // rows shared
+        step_by_step<float>(263, 1, 1e-5);  // matrices abreast, as they are more than the second cache holds
+        step_by_step<double>(263, 3, 1e-13, 2);
+        step_by_step<double>(263, 5, 1e-13);
         step_by_step<float>(263, 1, 1e-3, 1, ECHOIC_WEIGHTS_INT8);
         step_by_step<float>(520, 1, 1e-3, 3, ECHOIC_WEIGHTS_INT8);
         step_by_step<float>(67, 9, 1e-3, 2, ECHOIC_WEIGHTS_INT8);
