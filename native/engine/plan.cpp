@@ -97,9 +97,12 @@ class Decoder {
             ++plan_.operations;
         } else {
             stage.width = in_.number(1, kMostWidth, "width of a reduction");
-            stage.maximum = in_.number(0, 1, "kind of a reduction");
+            stage.reducing = in_.number(0, reduction_count - 1, "kind of a reduction");
             stage.source = place(stage.width, false);
+            stage.other = place(stage.width, true);
             stage.target = written(place(1, false));
+            if ((stage.other.space == Space::port) != (stage.reducing == reduce_dot))
+                throw std::invalid_argument("plan: a reduction has too many or too few operands");
             ++plan_.operations;
         }
         plan_.stages.push_back(stage);
@@ -137,12 +140,13 @@ class Decoder {
             throw std::invalid_argument("plan: an operation writes where it cannot");
         for (int i = 0; i < 3; ++i) {
             const bool used = i < kArity[micro.op];
-            micro.operands[i] = operand(micro.op == op_broadcast ? 1 : width, true);
+            micro.operands[i] = operand(i == column_operand(micro.op) ? 1 : width, true);
             if (used != (micro.operands[i].space != Space::none))
                 throw std::invalid_argument("plan: an operation has too many or too few operands");
         }
-        if (micro.op == op_broadcast && micro.operands[0].space == Space::tile)
-            throw std::invalid_argument("plan: a tile cannot be broadcast");
+        const int64_t column = column_operand(micro.op);
+        if (column >= 0 && micro.operands[column].space == Space::tile)
+            throw std::invalid_argument("plan: a tile cannot be a column");
         check_totals(micro, width);
         plan_.micros.push_back(micro);
         ++plan_.operations;

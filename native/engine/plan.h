@@ -29,8 +29,8 @@ struct Stage {
     Phase phase = Phase::within;
     int64_t width = 0;          // columns of a pointwise stage or of what is reduced
     int64_t first = 0, count = 0;  // micros
-    int64_t matrix = 0, bias = -1, maximum = 0;
-    Operand source{}, target{}, added{};
+    int64_t matrix = 0, bias = -1, reducing = 0;
+    Operand source{}, target{}, added{}, other{};  // other: what is multiplied with in a reduction
     size_t abreast = 1;  // matmuls from this one on of which columns may be computed before the others' next ones
 };
 

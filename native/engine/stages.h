@@ -156,11 +156,13 @@ class Stages {
 
     void reduce(const Stage& stage, int64_t begin, int64_t end) {
         const View<T> source = place(stage.source), target = place(stage.target);
+        const View<T> other = stage.other.space == Space::none ? source : place(stage.other);
         const Range mine = share_of(end - begin, 1);
         begin += mine.begin;
-        (stage.maximum ? kernels_.max : kernels_.sum)(target.base + begin * target.stride, target.stride,
-                                                      source.base + begin * source.stride, source.stride,
-                                                      mine.end - mine.begin, stage.width);
+        kernels_.reductions[stage.reducing](target.base + begin * target.stride, target.stride,
+                                            source.base + begin * source.stride, source.stride,
+                                            other.base + begin * other.stride, other.stride, mine.end - mine.begin,
+                                            stage.width);
     }
 
     // Rows of some stages of which one operand stays in the nearest cache.
@@ -203,7 +205,7 @@ class Stages {
             for (size_t m = size_t(stage.first); m < size_t(stage.first + stage.count); ++m) {
                 const Micro& micro = plan_.micros[m];
                 reach(4 * m, micro.target, stride, false);
-                for (size_t i = 0; i < 3; ++i) reach(4 * m + 1 + i, micro.operands[i], stride, micro.op == op_broadcast);
+                for (size_t i = 0; i < 3; ++i) reach(4 * m + 1 + i, micro.operands[i], stride, int64_t(i) == column_operand(micro.op));
             }
             const int64_t rows = std::max(int64_t(1), kTile / std::max(int64_t(1), stride));
             layouts_[s] = {mine, wide, rows, moving, moving_.size()};

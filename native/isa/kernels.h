@@ -5,12 +5,14 @@
 
 namespace echoic {
 
-// name, number of operands; the order is the numbering.
+// name, number of operands; the order is the numbering. From broadcast on one operand is a single column: the first of
+// broadcast itself, the second of the others.
 #define ECHOIC_POINTWISE(X) \
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1) \
     X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) \
     X(add, 2) X(sub, 2) X(mul, 2) X(div, 2) X(maximum, 2) X(minimum, 2) X(lt, 2) X(le, 2) X(eq, 2) X(ne, 2) \
-    X(sigmoid_grad, 2) X(tanh_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1)
+    X(sigmoid_grad, 2) X(tanh_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1) \
+    X(add_column, 2) X(sub_column, 2) X(mul_column, 2) X(fma_column, 3)
 
 enum Op : int {
 #define X(name, arity) op_##name,
@@ -18,6 +20,11 @@ enum Op : int {
 #undef X
     op_count
 };
+
+enum Reducing : int { reduce_sum, reduce_max, reduce_dot, reduction_count };
+
+// Which operand is a single column; -1: none.
+constexpr int64_t column_operand(int64_t op) { return op < op_broadcast ? -1 : op == op_broadcast ? 0 : 1; }
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
@@ -27,10 +34,10 @@ template <class T>
 using Pointwise = void (*)(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b,
                            int64_t b_stride, const T* c, int64_t c_stride, int64_t rows, int64_t columns);
 
-// target[r] = sum or maximum of source[r, 0 .. columns).
+// target[r] = sum or maximum of source[r, 0 .. columns), or the sum of its products with other[r, 0 .. columns).
 template <class T>
-using Reduction = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
-                           int64_t columns);
+using Reduction = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T* other,
+                           int64_t other_stride, int64_t rows, int64_t columns);
 
 // target [M, N] = source [M, K] @ packed [K, N] + added [M, N] + bias [N]; added and bias may be null. A matrix that is
 // not packed has its columns one after the other, column_stride numbers apart.
@@ -59,7 +66,7 @@ struct Kernels {
     int64_t block_panels;
     int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
-    Reduction<T> sum, max;
+    Reduction<T> reductions[reduction_count];
     void (*matmul)(const Product<T>&);
     // The same for m <= block, from a transposed source as `deal` makes it.
     void (*matmul_transposed)(const Product<T>&);

@@ -62,17 +62,24 @@ BINARY(tanh_grad, a * (T(1) - b * b))
 TERNARY(where, a != T(0) ? b : c)
 TERNARY(fma, a * b + c)
 
-// The operands of a row of an operation, and where its result goes.
-template <class T, class F, int kArity>
+// The operands of a row of an operation, and where its result goes. With kColumn the second one is a single number.
+template <class T, class F, int kArity, bool kColumn>
 struct Row {
     T* to;
     const T *x, *y, *z;
+    Vec<T> number;
 
     ALWAYS Vec<T> at(int64_t i) const {
-        Vec<T> vy = {}, vz = {};
-        if constexpr (kArity > 1) vy = load(y + i);
+        Vec<T> vy = number, vz = {};
+        if constexpr (kArity > 1 && !kColumn) vy = load(y + i);
         if constexpr (kArity > 2) vz = load(z + i);
         return F::template apply<T>(load(x + i), vy, vz);
+    }
+    ALWAYS Vec<T> some(int64_t count) const {
+        Vec<T> vy = number, vz = {};
+        if constexpr (kArity > 1 && !kColumn) vy = load_some(y, count);
+        if constexpr (kArity > 2) vz = load_some(z, count);
+        return F::template apply<T>(load_some(x, count), vy, vz);
     }
     ALWAYS void all(int64_t columns) const {
 #pragma GCC unroll 2
@@ -80,15 +87,16 @@ struct Row {
     }
 };
 
-template <class T, class F, int kArity>
+template <class T, class F, int kArity, bool kColumn = false>
 void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                const T* c, int64_t c_stride, int64_t rows, int64_t columns) {
     constexpr int lanes = kLanes<T>;
     const int64_t rest = columns % lanes, whole = columns - rest, last = columns - lanes;
     auto of = [&](int64_t row) {
-        Row<T, F, kArity> one{target + row * target_stride, a + row * a_stride, nullptr, nullptr};
+        Row<T, F, kArity, kColumn> one{target + row * target_stride, a + row * a_stride, nullptr, nullptr, {}};
         if constexpr (kArity > 1) one.y = b + row * b_stride;
         if constexpr (kArity > 2) one.z = c + row * c_stride;
+        if constexpr (kColumn) one.number = same(*one.y);
         return one;
     };
     if (rest == 0) {
@@ -104,10 +112,7 @@ void pointwise(T* target, int64_t target_stride, const T* a, int64_t a_stride, c
     } else {
         for (int64_t row = 0; row < rows; ++row) {
             const auto one = of(row);
-            Vec<T> vy = {}, vz = {};
-            if constexpr (kArity > 1) vy = load_some(one.y, rest);
-            if constexpr (kArity > 2) vz = load_some(one.z, rest);
-            store_some<T>(one.to, F::template apply<T>(load_some(one.x, rest), vy, vz), rest);
+            store_some<T>(one.to, one.some(rest), rest);
         }
     }
 }
@@ -122,18 +127,32 @@ void broadcast(T* target, int64_t target_stride, const T* a, int64_t a_stride, c
     }
 }
 
+// What a reduction takes of a row: numbers, or their products with another row's.
+template <class T>
+struct Numbers {
+    const T* from;
+    ALWAYS Vec<T> at(int64_t i) const { return load(from + i); }
+    ALWAYS T one(int64_t i) const { return from[i]; }
+};
+template <class T>
+struct Products {
+    const T *from, *with;
+    ALWAYS Vec<T> at(int64_t i) const { return load(from + i) * load(with + i); }
+    ALWAYS T one(int64_t i) const { return from[i] * with[i]; }
+};
+
 // The columns of a row from the left, in several parts at once: one alone would wait for every result.
-template <class T, class Join>
-ALWAYS T reduced(const T* from, int64_t columns, T nothing, Join join) {
+template <class T, class Row, class Join>
+ALWAYS T reduced(Row row, int64_t columns, T nothing, Join join) {
     constexpr int lanes = kLanes<T>, parts = 4;
     Vec<T> found[parts] = {same(nothing), same(nothing), same(nothing), same(nothing)};
     int64_t i = 0;
     for (; i + parts * lanes <= columns; i += parts * lanes)
-        for (int p = 0; p < parts; ++p) found[p] = join(found[p], load(from + i + p * lanes));
-    for (; i + lanes <= columns; i += lanes) found[0] = join(found[0], load(from + i));
+        for (int p = 0; p < parts; ++p) found[p] = join(found[p], row.at(i + p * lanes));
+    for (; i + lanes <= columns; i += lanes) found[0] = join(found[0], row.at(i));
     if (const int64_t rest = columns - i) {
         Vec<T> last = same(nothing);
-        for (int64_t lane = 0; lane < rest; ++lane) last[lane] = from[i + lane];
+        for (int64_t lane = 0; lane < rest; ++lane) last[lane] = row.one(i + lane);
         found[1] = join(found[1], last);
     }
     T all[lanes];
@@ -144,20 +163,31 @@ ALWAYS T reduced(const T* from, int64_t columns, T nothing, Join join) {
 }
 
 template <class T>
-void reduce_sum(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
-                int64_t columns) {
+void sum_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T*, int64_t, int64_t rows,
+              int64_t columns) {
+    auto plus = [](auto a, auto b) { return a + b; };
     for (int64_t row = 0; row < rows; ++row)
-        target[row * target_stride] =
-            reduced(source + row * source_stride, columns, T(0), [](auto a, auto b) { return a + b; });
+        target[row * target_stride] = reduced(Numbers<T>{source + row * source_stride}, columns, T(0), plus);
+}
+
+template <class T>
+void dot_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T* other,
+              int64_t other_stride, int64_t rows, int64_t columns) {
+    auto plus = [](auto a, auto b) { return a + b; };
+    for (int64_t row = 0; row < rows; ++row) {
+        const Products<T> products{source + row * source_stride, other + row * other_stride};
+        target[row * target_stride] = reduced(products, columns, T(0), plus);
+    }
 }
 
 // A NaN is the largest of all.
 template <class T>
-void reduce_max(T* target, int64_t target_stride, const T* source, int64_t source_stride, int64_t rows,
-                int64_t columns) {
+void max_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T*, int64_t, int64_t rows,
+              int64_t columns) {
+    auto larger = [](auto a, auto b) { return ((a > b) | (a != a)) ? a : b; };
     for (int64_t row = 0; row < rows; ++row)
-        target[row * target_stride] = reduced(source + row * source_stride, columns, -T(__builtin_inff()),
-                                              [](auto a, auto b) { return ((a > b) | (a != a)) ? a : b; });
+        target[row * target_stride] =
+            reduced(Numbers<T>{source + row * source_stride}, columns, -T(__builtin_inff()), larger);
 }
 
 }  // namespace

@@ -25,8 +25,12 @@ constexpr Kernels<T> make_table() {
     X(sigmoid_grad, 2) X(tanh_grad, 2) X(where, 3) X(fma, 3)
 #undef X
     table.pointwise[op_broadcast] = broadcast<T>;
-    table.sum = reduce_sum<T>;
-    table.max = reduce_max<T>;
+#define X(name, arity) table.pointwise[op_##name##_column] = pointwise<T, do_##name, arity, true>;
+    X(add, 2) X(sub, 2) X(mul, 2) X(fma, 3)
+#undef X
+    table.reductions[reduce_sum] = sum_rows<T>;
+    table.reductions[reduce_max] = max_rows<T>;
+    table.reductions[reduce_dot] = dot_rows<T>;
     table.matmul = matmul<T>;
     table.matmul_transposed = matmul_transposed<T>;
     table.deal = deal<T>;

@@ -69,7 +69,9 @@ constexpr Several kOperations[] = {
     [](double a, double b, double c) { return a != 0 ? b : c; },
     [](double a, double b, double c) { return a * b + c; },
 };
-static_assert(std::size(kOperations) == op_broadcast - op_add && op_broadcast + 1 == op_count);
+static_assert(std::size(kOperations) == op_broadcast - op_add);
+constexpr int kByColumn[] = {op_add, op_sub, op_mul, op_fma};  // what is done by the operations after broadcast
+static_assert(std::size(kByColumn) == op_count - op_add_column);
 
 // Units in the last place between a number and what it should be; beyond the largest one, infinity is near to it.
 template <class T>
@@ -161,7 +163,10 @@ void operations_of_several_numbers() {
             std::vector<T> due;
             for (size_t i = 0; i < a.size(); ++i) {
                 const size_t column = i % size_t(columns);
-                due.push_back(op == op_broadcast ? a[i - column] : T(kOperations[op - op_add](a[i], b[i], c[column])));
+                const int whole = op > op_broadcast ? kByColumn[op - op_add_column] : op;
+                const T second = op > op_broadcast ? b[i - column] : b[i];
+                due.push_back(op == op_broadcast ? a[i - column]
+                                                 : T(kOperations[whole - op_add](a[i], second, c[column])));
             }
             for (const InstructionSet& set : instruction_sets())
                 if (!CHECK(alike(apply(table<T>(set), op, operands, columns), due)))
@@ -178,18 +183,23 @@ void reductions(const Kernels<T>& kernels) {
         for (int64_t broken = 0; broken < columns; ++broken)
             for (double odd : {kNaN, kInfinity, -kInfinity}) {
                 std::vector<T> both = whole_numbers<T>(random, 2 * columns), sums(4, T(123)), highest(4, T(123));
+                std::vector<T> with = whole_numbers<T>(random, 3 * columns), dots(4, T(123));
                 both[size_t(columns + broken)] = T(odd);
-                T sum[2] = {0, 0}, most[2] = {T(-kInfinity), T(-kInfinity)};
+                T sum[2] = {0, 0}, most[2] = {T(-kInfinity), T(-kInfinity)}, dot[2] = {0, 0};
                 for (int64_t i = 0; i < 2 * columns; ++i) {
                     const T x = both[size_t(i)];
                     sum[i / columns] += x;
+                    dot[i / columns] += x * with[size_t(i + i / columns)];  // whose rows lie one number apart
                     if (x > most[i / columns]) most[i / columns] = x;
                 }
                 if (std::isnan(odd)) most[1] = T(odd);
-                kernels.sum(sums.data(), 2, both.data(), columns, 2, columns);
-                kernels.max(highest.data(), 2, both.data(), columns, 2, columns);
+                const auto& [sum_of, max_of, dot_of] = kernels.reductions;
+                sum_of(sums.data(), 2, both.data(), columns, both.data(), columns, 2, columns);
+                max_of(highest.data(), 2, both.data(), columns, both.data(), columns, 2, columns);
+                dot_of(dots.data(), 2, both.data(), columns, with.data(), columns + 1, 2, columns);
                 CHECK(alike<T>(sums, {sum[0], 123, sum[1], 123}));
                 CHECK(alike<T>(highest, {most[0], 123, most[1], 123}));
+                CHECK(alike<T>(dots, {dot[0], 123, dot[1], 123}));
             }
 }
 

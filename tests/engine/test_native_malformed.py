@@ -24,9 +24,11 @@ POINTWISE = [1, 1, 7, 5,
              OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0,
              OP("add"), 5, 1, 0, 2, 1, 0, 5, 1, 0, 0, 0, 0,
              OP("fma"), 5, 1, 0, 2, 1, 0, 3, 0, 21, 5, 1, 0]  # fmt: skip
-REDUCE = [3, 1, 7, 0, 1, 2, 0, 1, 3, 2]
+REDUCE = [3, 1, 7, 0, 1, 2, 0, 0, 0, 0, 1, 3, 2]
+DOT = [3, 1, 7, 2, 1, 2, 0, 1, 0, 21, 1, 3, 2]
 BROADCAST = [1, 2, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
-CODE = [*HEADER, 4, *MATMUL, *POINTWISE, *REDUCE, *BROADCAST]
+BY_COLUMN = [1, 2, 7, 1, OP("fma_column"), 1, 1, 0, 1, 1, 0, 1, 3, 2, 3, 0, 21]
+CODE = [*HEADER, 6, *MATMUL, *POINTWISE, *REDUCE, *DOT, *BROADCAST, *BY_COLUMN]
 AT_STAGES = len(HEADER) + 1
 
 
@@ -145,7 +147,7 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
-        ([*HEADER, 1, 1, 1, 7, 1, 33], "an operation: found 33"),
+        ([*HEADER, 1, 1, 1, 7, 1, 37], "an operation: found 37"),
         ([*HEADER[:-3], 1, 0], "width of a total: found 0"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 2, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 1], "lies outside its memory"),
@@ -156,9 +158,15 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 1, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0], "does not add to its total"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 0, 2, 1, 1, 0, 5, 0, 2, 0, 0, 0], "does not add to its total"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 5, 0, 0, 1, 1, 0, 5, 0, 0, 0, 0, 0], "does not add to its total"),
-        ([*HEADER, 1, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be broadcast"),
-        ([*HEADER, 1, 3, 1, 7, 2], "kind of a reduction"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("broadcast"), 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], "tile cannot be a column"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("mul_column"), 2, 0, 0, 1, 1, 0, 2, 1, 0, 0, 0, 0], "tile cannot be a column"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("add_column"), 5, 1, 0, 5, 1, 0, 1, 3, 0, 0, 0, 0], "does not add to its total"),
+        ([*HEADER, 1, 1, 1, 7, 1, OP("sub_column"), 2, 0, 0, 1, 1, 0, 1, 3, 3, 0, 0, 0], "lies outside its memory"),
+        ([*HEADER, 1, 3, 1, 7, 3], "kind of a reduction"),
         ([*HEADER, 1, 3, 1, 8, 0, 1, 2, 0], "lies outside its memory"),
+        ([*HEADER, 1, 3, 1, 7, 2, 1, 2, 0, 1, 2, 1], "lies outside its memory"),
+        ([*HEADER, 1, *DOT[:7], 0, 0, 0, *DOT[10:]], "reduction has too many or too few"),
+        ([*HEADER, 1, *REDUCE[:7], 1, 2, 0, *REDUCE[10:]], "reduction has too many or too few"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(code: list[int], message: str) -> None:

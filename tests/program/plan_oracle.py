@@ -45,8 +45,9 @@ class _Carrier:
                     self.matmul(stage)
                 else:
                     assert isinstance(stage, Reduce)
-                    source = self.columns(stage.source, stage.width)
-                    self.columns(stage.target, 1)[:] = REDUCTIONS[stage.kind].meaning(source)
+                    places = [stage.source] if stage.other is None else [stage.source, stage.other]
+                    rows = [self.columns(place, stage.width) for place in places]
+                    self.columns(stage.target, 1)[:] = REDUCTIONS[stage.kind].meaning(*rows)
 
     def columns(self, place: Place, width: int) -> Array:
         """A view of memory, never beyond its end."""
@@ -94,9 +95,10 @@ class _Carrier:
                 assert len(factors) == {"add": 1, "fma": 2}[micro.kind]
                 self.totals[micro.target.index][column : column + wide] += np.prod(factors, 0).sum(0)
                 continue
-            spread = micro.kind == "broadcast"
-            operands = [np.ascontiguousarray(read(where, spread)) for where in micro.operands]
-            made = operands[0] if spread else KINDS[micro.kind].meaning(*operands)
+            kind = micro.kind.removesuffix("_column")
+            single = 0 if kind == "broadcast" else 1 if kind != micro.kind else None  # which operand is a column
+            operands = [np.ascontiguousarray(read(where, i == single)) for i, where in enumerate(micro.operands)]
+            made = operands[0] if kind == "broadcast" else KINDS[kind].meaning(*operands)
             made = np.asarray(made, dtype=float)
             assert made.shape == shape
             if isinstance(micro.target, Register):

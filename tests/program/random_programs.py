@@ -31,7 +31,7 @@ BOUNDS: dict[str, Callable[..., float]] = {
     "sigmoid_grad": lambda a, b: a * b * (1 + b),
     "tanh_grad": lambda a, b: a * (1 + b * b),
 }
-LAYOUT = ("sum", "max", "matmul", "slice", "concat", "broadcast", "cell")
+LAYOUT = ("sum", "max", "dot", "matmul", "slice", "concat", "broadcast", "cell", "norm")
 
 
 class Layout(NamedTuple):
@@ -114,6 +114,32 @@ class _Drawing:
     def max(self) -> None:
         value = self.value()
         self.emit("max", (value,), self.values[value][1], 1)
+
+    def dot(self) -> None:
+        first = self.value()
+        width, bound = self.values[first]
+        second = self.draw(st.sampled_from([first, self.value(width)]))
+        bound *= width * self.values[second][1]
+        if self.whole and bound > LARGEST:
+            return self.max()
+        self.emit("dot", (first, second), bound, 1)
+        return None
+
+    def norm(self) -> None:
+        """Columns made of rows, the sum of a product among them, and what rows become by them, as layer norm has it."""
+        value = self.value()
+        width, bound = self.values[value]
+        other = self.draw(st.sampled_from([value, self.value(width)]))
+        most = width * bound * self.values[other][1]
+        if bound * most > LARGEST:
+            return self.sum()
+        product = self.emit("mul", (value, other), most / width, width)
+        column = self.emit("sum", (product,), most, 1)
+        rows = self.emit("broadcast", (column,), most, width, width)
+        kind = self.draw(st.sampled_from(("add", "sub", "mul", "fma", "maximum")))
+        operands = (value, rows) if self.draw(st.booleans()) else (rows, value)
+        self.emit(kind, (*operands, value) if kind == "fma" else operands, BOUNDS["fma"](bound, most, bound), width)
+        return None
 
     def slice(self) -> None:
         value = self.value()

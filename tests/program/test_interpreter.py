@@ -100,7 +100,8 @@ def test_layout_kinds() -> None:
     np.testing.assert_array_equal(one("concat", "x", "y", sources={"x": x, "y": y}), np.hstack([x, y]))
     column = y[:, :1].copy()
     np.testing.assert_array_equal(one("broadcast", "c", attributes=(4,), sources={"c": column}), np.tile(column, 4))
-    assert set(REDUCTIONS) == {"sum", "max"}
+    np.testing.assert_allclose(one("dot", "x", "x", sources={"x": x}), (x * x).sum(1, keepdims=True), rtol=1e-14)
+    assert set(REDUCTIONS) == {"sum", "max", "dot"}
 
 
 def test_a_maximum_with_nan_is_nan() -> None:

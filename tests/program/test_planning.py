@@ -127,14 +127,14 @@ def test_an_lstm_is_one_matmul_and_one_pointwise_stage() -> None:
     assert len(plan.ports) == 6  # one scratch, for the gates
 
 
-@pytest.mark.parametrize("kind", ["matmul", "sum", "max", "slice", "concat"])
+@pytest.mark.parametrize("kind", ["matmul", "sum", "max", "dot", "slice", "concat"])
 def test_vectors_can_stand_wherever_rows_can(kind: str) -> None:
     builder = Builder()
     builder.source("x", "row", 4)
     builder.source("b", "vector", 4)
     builder.source("w", "matrix", 4, 2)
     attributes = {"slice": (1, 3)}.get(kind, ())
-    operands = {"matmul": ("b", "w"), "concat": ("x", "b")}.get(kind, ("b",))
+    operands = {"matmul": ("b", "w"), "concat": ("x", "b"), "dot": ("x", "b")}.get(kind, ("b",))
     width = {"matmul": 2, "slice": 2, "concat": 8}.get(kind, 1)
     made = str(builder.emit(kind, *operands, attributes=attributes, width=width))
     made = str(builder.emit("tanh", made, width=width))
@@ -147,6 +147,20 @@ def test_vectors_can_stand_wherever_rows_can(kind: str) -> None:
     run_plan(plan, program, memory, sources)
     np.testing.assert_allclose(memory[1], interpret(program, sources)["made"], rtol=1e-12)
     np.testing.assert_array_equal(memory[2], sources["x"])
+
+
+def test_parameters_put_together_can_be_reduced_ahead() -> None:
+    builder = Builder()
+    builder.source("x", "row", 2)
+    for name in "ab":
+        builder.source(name, "vector", 2)
+    largest = builder.emit("max", builder.emit("concat", "a", "b", width=4), width=1)
+    program = builder.program({"made": str(builder.emit("mul", "x", builder.spread(str(largest), 2), width=2))})
+    plan = make_plan(program, [2, 2], {"x": Place(0, 0)}, {"made": [Place(1, 0)]})
+    memory, sources = [np.full((BATCH, 2), np.nan) for _ in range(2)], numbers_for(program, 0, BATCH)
+    memory[0][:] = sources["x"]
+    run_plan(plan, program, memory, sources)
+    np.testing.assert_allclose(memory[1], interpret(program, sources)["made"], rtol=1e-12)
 
 
 def test_every_kind_is_drawn() -> None:
@@ -179,17 +193,49 @@ def test_a_product_that_is_only_summed_lies_nowhere() -> None:
     }
 
 
-def test_a_broadcast_is_made_where_it_is_read_after_all_that_can_be_reduced() -> None:
+def normalised(spread_is_seen: bool) -> Program:
+    """Rows less their sum, times the sum of their squares, as a norm has it."""
     builder = Builder()
     builder.source("x", "row", 4)
     squares = str(builder.emit("mul", "x", "x", width=4))
     sums = [str(builder.emit("sum", value, width=1)) for value in ("x", squares)]
     first, second = (str(builder.spread(value, 4)) for value in sums)
-    scaled = str(builder.emit("mul", builder.emit("sub", "x", first, width=4), second, width=4))
-    program = builder.program({"scaled": scaled})
+    scaled = str(builder.emit("mul", second, builder.emit("sub", "x", first, width=4), width=4))
+    larger = str(builder.emit("maximum", scaled, second, width=4))
+    return builder.program({"scaled": larger if spread_is_seen else scaled})
+
+
+@pytest.mark.parametrize("spread_is_seen", [False, True])
+def test_columns_are_read_as_such_after_all_that_can_be_reduced(spread_is_seen: bool) -> None:
+    program = normalised(spread_is_seen)
     plan = make_plan(program, [4, 4], {"x": Place(0, 0)}, {"scaled": [Place(1, 0)]})
-    assert [type(stage) for stage in plan.stages] == [Reduce, Pointwise, Reduce, Pointwise]
-    assert sorted(plan.ports[2:]) == [1, 1, 4, 4]  # both sums, the squares, the difference: no broadcast
+    assert [type(stage) for stage in plan.stages] == [Reduce, Reduce, Pointwise]
+    assert {stage.kind for stage in plan.stages if isinstance(stage, Reduce)} == {"sum", "dot"}
+    assert plan.ports[2:] == [1, 1]  # both sums: no squares, no broadcast
+    kinds = [micro.kind for stage in plan.stages if isinstance(stage, Pointwise) for micro in stage.micros]
+    # what cannot read a column has it spread over a tile
+    assert sorted(kinds) == sorted(["sub_column", "mul_column", *["broadcast", "maximum"] * spread_is_seen])
     memory = [np.arange(12.0).reshape(3, 4), np.full((3, 4), np.nan)]
     run_plan(plan, program, memory, {})
     np.testing.assert_allclose(memory[1], interpret(program, {"x": memory[0]})["scaled"])
+
+
+def test_the_sum_of_a_product_is_fused_where_a_factor_lies_in_memory() -> None:
+    builder = Builder()
+    builder.source("x", "row", 3)
+    builder.source("v", "vector", 3)
+    bounded = [str(builder.emit(kind, "x", width=3)) for kind in ("tanh", "sigmoid")]
+    factors = {
+        "own": ("x", bounded[0]),
+        "square": (bounded[0], bounded[0]),
+        "passing": bounded,
+        "with.vector": ("x", "v"),
+    }
+    sums = {
+        name: str(builder.emit("sum", builder.emit("mul", *pair, width=3), width=1)) for name, pair in factors.items()
+    }
+    seen = str(builder.emit("mul", "x", "x", width=3))
+    sums["seen"] = str(builder.emit("sum", seen, width=1))
+    program = fused(builder.program({**sums, "product": seen}))
+    kinds = {o.name: o.kind for o in program.operations}
+    assert {name for name, value in sums.items() if kinds[value] == "dot"} == {"own", "square"}

@@ -167,4 +167,4 @@ def test_keeping_drops_what_is_not_needed() -> None:
 
 
 def test_kinds_have_names_of_their_own() -> None:
-    assert len(KINDS) == len(POINTWISE) + 6
+    assert len(KINDS) == len(POINTWISE) + 7

@@ -50,6 +50,7 @@ _MEANINGS: dict[str, Callable[..., Tensor]] = {
     "fma": lambda a, b, c: a * b + c,
     "sum": lambda x: x.sum(1, keepdim=True),
     "max": lambda x: x.amax(1, keepdim=True),
+    "dot": lambda x, y: (x * y).sum(1, keepdim=True),
     "matmul": torch.matmul,
     "slice": lambda x, start, stop: x[:, start:stop],
     "concat": lambda *parts: torch.cat(parts, 1),

@@ -8,6 +8,7 @@ from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce
 from echoic.program.program import Program
 
 _NOWHERE = (0, 0, 0)
+_REDUCTIONS = ("sum", "max", "dot")  # as native/isa/kernels.h numbers them
 
 
 def encode(plan: Plan, program: Program, opcode: Callable[[str], int]) -> list[int]:
@@ -35,7 +36,9 @@ def _stage(stage: Stage, opcode: Callable[[str], int]) -> list[int]:
         bias = -1 if stage.bias is None else stage.bias
         return [2, stage.phase, stage.matrix, *_where(stage.source), *_where(stage.target), *added, bias]
     assert isinstance(stage, Reduce)
-    return [3, stage.phase, stage.width, int(stage.kind == "max"), *_where(stage.source), *_where(stage.target)]
+    other = _NOWHERE if stage.other is None else _where(stage.other)
+    kind = _REDUCTIONS.index(stage.kind)
+    return [3, stage.phase, stage.width, kind, *_where(stage.source), *other, *_where(stage.target)]
 
 
 def _where(where: Where) -> tuple[int, int, int]:

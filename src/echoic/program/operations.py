@@ -76,9 +76,12 @@ POINTWISE: dict[str, Kind] = {
     "where": _pointwise(3, lambda condition, a, b: np.where(condition != 0, a, b)),
     "fma": _pointwise(3, lambda a, b, c: a * b + c),
 }
+# Those that the engine also does with a single column as the second operand.
+BY_COLUMN = {"add", "sub", "mul", "fma"}
 REDUCTIONS: dict[str, Kind] = {
     "sum": Kind(1, 0, lambda x: x.sum(1, keepdims=True)),
     "max": Kind(1, 0, lambda x: x.max(1, keepdims=True)),
+    "dot": Kind(2, 0, lambda x, y: (x * y).sum(1, keepdims=True)),
 }
 KINDS: dict[str, Kind] = {
     **POINTWISE,

@@ -43,7 +43,7 @@ Where = Place | Register | Vector | Constant | Total
 
 
 class Micro(NamedTuple):
-    """One pointwise operation of a stage."""
+    """One pointwise operation of a stage; ``add_column`` and its like read their second operand as a single column."""
 
     kind: str
     target: Where
@@ -73,10 +73,11 @@ class Matmul:
 
 @dataclass(frozen=True)
 class Reduce:
-    """target [B, 1] = the sum or the maximum of source over its columns."""
+    """target [B, 1] = the sum or the maximum of source over its columns, or the sum of its products with another."""
 
     kind: str
     source: Place
+    other: Place | None
     target: Place
     width: int
     phase: Phase = Phase.WITHIN

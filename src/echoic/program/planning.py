@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from echoic.program.fusion import fused, use_counts
-from echoic.program.operations import POINTWISE, REDUCTIONS
+from echoic.program.operations import BY_COLUMN, POINTWISE, REDUCTIONS
 from echoic.program.phases import Phase, phases
 from echoic.program.plan import (
     Constant,
@@ -62,10 +62,10 @@ def _with_vectors_as_rows(program: Program) -> Program:
     operations: list[Operation] = []
     for operation in program.operations:
         if operation.kind in REDUCTIONS or operation.kind in ("matmul", "slice"):
-            value = str(operation.operands[0])
-            if value in program.vectors:
+            for value in program.vectors.intersection(operation.operands):
                 copies.setdefault(value, Operation(f"row.of.{len(copies)}", "copy", (value,)))
-                operation = replace(operation, operands=(copies[value].name, *operation.operands[1:]))
+                operands = tuple(copies[value].name if o == value else o for o in operation.operands)
+                operation = replace(operation, operands=operands)
         operations.append(operation)
     return Program(program.sources, (*copies.values(), *operations), program.results) if copies else program
 
@@ -108,16 +108,18 @@ class _Layout:
                 offset = home.offset
                 for part in operation.operands:
                     assert isinstance(part, str)
-                    self._put(part, Place(home.port, offset))
+                    self._put(part, Place(home.port, offset), self.phase[operation.name])
                     offset += self.widths[part]
 
-    def _put(self, value: str, place: Place) -> None:
-        """Make a value appear at a place: let it live there, or copy it."""
+    def _put(self, value: str, place: Place, wanted: Phase = Phase.WITHIN) -> None:
+        """Make a value appear at a place: let it live there, or copy it, ahead if it is wanted then."""
         made = self.made.get(value)
         if made is not None and made.kind != "slice" and value not in self.homes:
             self.homes[value] = place
         elif self.homes.get(value) != place:
-            self.copies.append((value, place, self.widths[value], f"copy.{len(self.copies)}"))
+            name = f"copy.{len(self.copies)}"
+            self.copies.append((value, place, self.widths[value], name))
+            self.phase[name] = wanted if wanted == Phase.AHEAD else self._phase_after(value)
 
     def _scratch(self, width: int) -> Place:
         self.plan.ports.append(width)
@@ -159,7 +161,6 @@ class _Layout:
                 work[operation.name] = operation
         for value, _, width, name in self.copies:
             work[name] = Operation(name, "copy", (value,), (width,))
-            self.phase[name] = self._phase_after(value)
         self._sum_totals(work)
         waits = {name: self._needs(operation) for name, operation in work.items()}
         done: set[str] = set()
@@ -271,9 +272,10 @@ class _Layout:
             elif first.name in self.products.by_result:
                 self.plan.stages.append(self._matmul_stage(self.products.by_result[first.name]))
             else:
-                value = str(first.operands[0])
+                value, *others = (str(operand) for operand in first.operands)
+                other = self._home(others[0]) if others else None
                 place, target = self._home(value), self._home(first.name)
-                self.plan.stages.append(Reduce(first.kind, place, target, self.widths[value], phase))
+                self.plan.stages.append(Reduce(first.kind, place, other, target, self.widths[value], phase))
 
     def _with_spread(self, stage: list[Operation]) -> list[Operation]:
         """A stage with the broadcasts that it makes for itself."""
@@ -284,7 +286,25 @@ class _Layout:
             found[operation.name] = operation
         return list(found.values())
 
+    def _by_column(self, stage: list[Operation]) -> list[Operation]:
+        """A stage whose operations read columns, where they can, instead of the broadcasts that are made of them."""
+        found: list[Operation] = []
+        for operation in stage:
+            # Factors and summands may change places: the second one is the column
+            places = {"sub": (1,)}.get(operation.kind, (1, 0))
+            can = operation.kind in BY_COLUMN and operation.name not in self.totals
+            chosen = next((i for i in places if can and operation.operands[i] in self.spread), None)
+            if chosen is not None:
+                operands = list(operation.operands)
+                column = self.made[str(operands.pop(chosen))].operands[0]
+                operands.insert(1, column)
+                operation = replace(operation, kind=f"{operation.kind}_column", operands=tuple(operands))
+            found.append(operation)
+        rows = {operand for operation in found for operand in operation.operands}
+        return [each for each in found if each.name not in self.spread or each.name in rows]
+
     def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
+        stage = self._by_column(stage)
         last = {o: i for i, operation in enumerate(stage) for o in operation.operands if isinstance(o, str)}
         registers: dict[str, Register] = {}
         free: list[int] = []

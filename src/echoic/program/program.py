@@ -142,10 +142,10 @@ def _width(operation: Operation, widths: Mapping[str, int], matrices: Mapping[st
             raise ProgramError(f"{where}: found the number {operand}, which {operation.kind} cannot take.")
         elif math.isnan(operand):
             raise ProgramError(f"{where}: found NaN among its operands.")
-    if operation.kind in POINTWISE:
+    if operation.kind in POINTWISE or operation.kind in REDUCTIONS:
         if not found or len(set(found)) > 1:
             raise ProgramError(f"{where}: found operands of widths {found}, expected one width, of one value at least.")
-        return found[0]
+        return found[0] if operation.kind in POINTWISE else 1
     return _layout_width(where, operation, found)
 
 
@@ -162,7 +162,7 @@ def _matmul_width(
 
 
 def _layout_width(where: str, operation: Operation, found: list[int]) -> int:
-    """The width of a slice, a concatenation, a broadcast or a reduction."""
+    """The width of a slice, a concatenation or a broadcast."""
     if operation.kind == "slice":
         start, stop = operation.attributes
         if not 0 <= start < stop <= found[0]:
@@ -172,7 +172,7 @@ def _layout_width(where: str, operation: Operation, found: list[int]) -> int:
         if found and found[0] != 1:
             raise ProgramError(f"{where}: found a value of {found[0]} columns, expected one.")
         return operation.attributes[0]
-    return 1 if operation.kind in REDUCTIONS else sum(found)
+    return sum(found)
 
 
 def _check_name(name: str, widths: Mapping[str, int], matrices: Mapping[str, tuple[int, int]]) -> None:
