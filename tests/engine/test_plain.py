@@ -126,6 +126,25 @@ def test_options_that_change() -> None:
     assert (relu >= 0).all()
 
 
+def test_modules_in_a_cell_that_change() -> None:
+    torch.manual_seed(12)
+    cell, inputs = LSTM(3, 5, layer_norm=True), torch.randn(2, 6, 3)
+    seen = [check(cell, inputs)]
+    names = [name for name, _ in cell.named_children()]
+    for name in names:
+        norm = getattr(cell, name)
+        norm.eps = 0.5
+        seen.append(check(cell, inputs))
+        norm.weight = nn.Parameter(torch.rand_like(norm.weight))
+        seen.append(check(cell, inputs))
+        setattr(cell, name, nn.LayerNorm(norm.normalized_shape, eps=2.0))
+        seen.append(check(cell, inputs))
+    for i, one in enumerate(seen):
+        assert not any(torch.equal(one, other) for other in seen[i + 1 :])
+    parametrize.register_parametrization(getattr(cell, names[0]), "weight", Doubled())
+    assert not torch.equal(check(cell, inputs, taken=False), seen[-1])
+
+
 def test_a_first_call_in_inference_mode() -> None:
     torch.manual_seed(10)
     cell, inputs = LSTM(3, 5), torch.randn(2, 6, 3)

@@ -189,7 +189,7 @@ def compiled(cell: Cell) -> Compiled | str:
     """The step of a cell for the native engine, or the reason why it cannot be: a sentence."""
     if torch.compiler.is_compiling():
         return _as_constant(cell, plain_options(cell))
-    return _looked_up(cell, None if cell._modules else plain_options(cell))
+    return _looked_up(cell, options_with_parts(cell))
 
 
 def compiled_before(cell: Cell, products: int) -> Compiled | str:
@@ -280,13 +280,25 @@ _numbered: WeakKeyDictionary[Cell, int] = WeakKeyDictionary()  # cells with opti
 _count = count(1)
 
 
-def plain_options(cell: Cell) -> tuple[Any, ...] | None:
+def plain_options(cell: torch.nn.Module) -> tuple[Any, ...] | None:
     """All options of a cell, where they are numbers, words, functions or pairs of such."""
     options = tuple(v for k, v in cell.__dict__.items() if k not in _MODULES_OWN)
     for value in options:
         if type(value) not in _PLAIN and not (type(value) is tuple and all(type(part) in _PLAIN for part in value)):
             return None
     return options
+
+
+def options_with_parts(module: torch.nn.Module) -> tuple[Any, ...] | None:
+    """The same of a cell and the modules in it, with their classes and sizes; None where one is parametrised, too."""
+    found = plain_options(module)
+    for name, part in module._modules.items():
+        inside = None if part is None or name == "parametrizations" else options_with_parts(part)
+        if found is None or part is None or inside is None:
+            return None
+        sizes = tuple(None if p is None else p.shape for p in (*part._parameters.values(), *part._buffers.values()))
+        found += (name, type(part), sizes, inside)
+    return found
 
 
 def _frozen(value: Any) -> Hashable:

@@ -13,11 +13,11 @@ from typing import Any
 from weakref import finalize
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from echoic.cells import Cell, observing
 from echoic.engine.call import Direction
-from echoic.engine.compiled import Compiled, compiled, effective_tensors, plain_options, with_products
+from echoic.engine.compiled import Compiled, compiled, effective_tensors, options_with_parts, with_products
 from echoic.engine.layout import Timing, dense_steps
 from echoic.engine.onlookers import recording_operators, transforming
 from echoic.engine.operators import Asked, run_unobserved
@@ -37,16 +37,16 @@ class Known:
         with torch.enable_grad():
             start = cell.initial_state(1)
         self.step, self.dtype, self.kind = step, dtype, type(start)
-        self._attributes = tuple(cell.__dict__.values())
+        self._attributes = _attributes(cell)
         # Zeros that depend on nothing are made once for each size of a batch; nobody writes to them
-        constant = not any(part.requires_grad or part.any() for part in start) and not cell._buffers
+        constant = not any(part.requires_grad or part.any() for part in start) and next(cell.buffers(), None) is None
         self._zeros: dict[int, Sequence[Tensor]] | None = {} if constant else None
 
     def holds(self, cell: Cell, dtype: torch.dtype) -> bool:
         """Whether the cell is as it was, its parameters apart."""
-        attributes = cell.__dict__.values()
+        attributes = _attributes(cell)
         same = len(attributes) == len(self._attributes) and all(map(is_, attributes, self._attributes))
-        return same and not cell._modules and dtype is self.dtype
+        return same and dtype is self.dtype
 
     def own_state(self, cell: Cell, batch: int) -> Sequence[Tensor]:
         """The cell's own state before the first step."""
@@ -61,6 +61,16 @@ class Known:
         return state
 
 
+def _attributes(module: nn.Module) -> list[Any]:
+    """All that a module and those in it have."""
+    found = [*module.__dict__.values()]
+    for part in module._modules.values():
+        found.append(part)
+        if part is not None:
+            found += _attributes(part)
+    return found
+
+
 _known: dict[int, dict[int, Known]] = {}  # of each cell, by what matmuls multiply
 
 
@@ -73,14 +83,20 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
         return None
     if type(inputs) is not Tensor or not inputs.is_cpu or torch.is_autocast_enabled("cpu"):
         return None
-    dtype, multiplied, inputs = inputs.dtype, products(inputs), inputs.contiguous()
+    dtype, multiplied = inputs.dtype, products(inputs)
+    found = []
+    for each in directions:
+        known = _known_of(each.cell, dtype, multiplied)
+        if known is None:
+            return None
+        found.append(known)
+    inputs = inputs.contiguous()
     if not torch.is_grad_enabled():
         keep = "nothing"
     asked, kinds = [], []
-    for each in directions:
-        known = _known_of(each.cell, dtype, multiplied)
-        over = None if known is None else _over(known, each, inputs, keep)
-        if known is None or over is None:
+    for known, each in zip(found, directions, strict=True):
+        over = _over(known, each, inputs, keep)
+        if over is None:
             return None
         asked.append(Asked(over))
         kinds.append(known.kind)
@@ -113,7 +129,7 @@ def _known_of(cell: Cell, dtype: torch.dtype, multiplied: int) -> Known | None:
     known = _known.get(id(cell), {}).get(multiplied)
     if known is not None and known.holds(cell, dtype):
         return known
-    if dtype not in (torch.float32, torch.float64) or cell._modules or plain_options(cell) is None:
+    if dtype not in (torch.float32, torch.float64) or options_with_parts(cell) is None:
         return None
     step = with_products(compiled(cell), multiplied)
     if isinstance(step, str) or step.recording.apart is not None:
