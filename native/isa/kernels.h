@@ -11,7 +11,7 @@ namespace echoic {
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1) \
     X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) \
     X(add, 2) X(sub, 2) X(mul, 2) X(div, 2) X(maximum, 2) X(minimum, 2) X(lt, 2) X(le, 2) X(eq, 2) X(ne, 2) \
-    X(sigmoid_grad, 2) X(tanh_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1) \
+    X(sigmoid_grad, 2) X(tanh_grad, 2) X(relu_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1) \
     X(add_column, 2) X(sub_column, 2) X(mul_column, 2) X(fma_column, 3)
 
 enum Op : int {

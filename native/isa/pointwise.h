@@ -59,6 +59,7 @@ BINARY(eq, a == b ? same(T(1)) : Vec<T>{})
 BINARY(ne, a != b ? same(T(1)) : Vec<T>{})
 BINARY(sigmoid_grad, a * (b * (T(1) - b)))
 BINARY(tanh_grad, a * (T(1) - b * b))
+BINARY(relu_grad, b <= T(0) ? Vec<T>{} : a)
 TERNARY(where, a != T(0) ? b : c)
 TERNARY(fma, a * b + c)
 

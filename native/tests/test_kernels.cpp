@@ -66,6 +66,7 @@ constexpr Several kOperations[] = {
     [](double a, double b, double) { return double(a != b); },
     [](double a, double b, double) { return a * (b * (1 - b)); },
     [](double a, double b, double) { return a * (1 - b * b); },
+    [](double a, double b, double) { return b <= 0 ? 0 : a; },
     [](double a, double b, double c) { return a != 0 ? b : c; },
     [](double a, double b, double c) { return a * b + c; },
 };

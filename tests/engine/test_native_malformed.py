@@ -147,7 +147,7 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
-        ([*HEADER, 1, 1, 1, 7, 1, 37], "an operation: found 37"),
+        ([*HEADER, 1, 1, 1, 7, 1, 38], "an operation: found 38"),
         ([*HEADER[:-3], 1, 0], "width of a total: found 0"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 2, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 1], "lies outside its memory"),

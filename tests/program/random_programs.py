@@ -30,6 +30,7 @@ BOUNDS: dict[str, Callable[..., float]] = {
     "fma": lambda a, b, c: a * b + c,
     "sigmoid_grad": lambda a, b: a * b * (1 + b),
     "tanh_grad": lambda a, b: a * (1 + b * b),
+    "relu_grad": lambda a, b: a,
 }
 LAYOUT = ("sum", "max", "dot", "matmul", "slice", "concat", "broadcast", "cell", "norm")
 

@@ -34,6 +34,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "softplus": lambda x: functional.softplus(x, threshold=1e9),
     "sigmoid_grad": of_sigmoid,
     "tanh_grad": of_tanh,
+    "relu_grad": lambda gradient, y: torch.where(y <= 0, torch.zeros_like(gradient), gradient),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
     "fma": torch.Tensor.mul,
 }  # fmt: skip

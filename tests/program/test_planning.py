@@ -92,6 +92,21 @@ def test_a_product_that_is_used_twice_stays() -> None:
     assert [o.kind for o in fused(program).operations] == ["mul", "add"]
 
 
+@pytest.mark.parametrize(
+    ("bound", "otherwise", "kinds"),
+    [(0.0, 0.0, ["relu_grad"]), (1.0, 0.0, ["le", "where"]), (0.0, -0.0, ["le", "where"])],
+)
+def test_the_gradient_of_a_relu_is_one_operation(bound: float, otherwise: float, kinds: list[str]) -> None:
+    builder = Builder()
+    for name in "gy":
+        builder.source(name, "row", 3)
+    small = builder.emit("le", "y", bound, width=3)
+    program = fused(builder.program({"made": str(builder.emit("where", small, otherwise, "g", width=3))}))
+    assert [o.kind for o in program.operations] == kinds
+    sources = {"g": np.array([[1.0, 2.0, 3.0]]), "y": np.array([[-1.0, 0.0, 5.0]])}
+    np.testing.assert_array_equal(interpret(program, sources)["made"], [[otherwise, otherwise, 3.0]])
+
+
 def lstm_like() -> Program:
     builder = Builder()
     builder.source("projected", "row", 28)

@@ -46,6 +46,7 @@ _MEANINGS: dict[str, Callable[..., Tensor]] = {
     "ne": lambda a, b: (a != b).to(a.dtype),
     "sigmoid_grad": lambda g, y: g * y * (1 - y),
     "tanh_grad": lambda g, y: g * (1 - y * y),
+    "relu_grad": lambda g, y: torch.where(y <= 0, torch.zeros_like(g), g),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
     "fma": lambda a, b, c: a * b + c,
     "sum": lambda x: x.sum(1, keepdim=True),

@@ -73,6 +73,7 @@ POINTWISE: dict[str, Kind] = {
     "ne": _pointwise(2, lambda a, b: a != b),
     "sigmoid_grad": _pointwise(2, lambda g, y: g * y * (1 - y)),  # y is the sigmoid
     "tanh_grad": _pointwise(2, lambda g, y: g * (1 - y * y)),  # y is the hyperbolic tangent
+    "relu_grad": _pointwise(2, lambda g, y: np.where(y <= 0, 0.0, g)),  # y is the relu, or what it was made of
     "where": _pointwise(3, lambda condition, a, b: np.where(condition != 0, a, b)),
     "fma": _pointwise(3, lambda a, b, c: a * b + c),
 }
@@ -94,4 +95,4 @@ KINDS: dict[str, Kind] = {
 
 # Cheaper to do again than to write and read.
 CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "minimum", "lt", "le", "eq", "ne",
-         "where", "fma", "slice", "concat", "broadcast", "sigmoid_grad", "tanh_grad"}  # fmt: skip
+         "where", "fma", "slice", "concat", "broadcast", "sigmoid_grad", "tanh_grad", "relu_grad"}  # fmt: skip
