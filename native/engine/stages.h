@@ -87,7 +87,6 @@ class Stages {
 
    private:
     static constexpr int64_t kNear = 2048;  // numbers of one operand in the nearest cache
-    static constexpr int64_t kSecondCache = 1 << 20;  // bytes of weights that stay there beside other things
     static constexpr int64_t kFewRows = 6, kPanelsAbreast = 4;
 
     // of a whole, in pieces of a size, this thread's: [begin, end)
@@ -205,7 +204,8 @@ class Stages {
             for (size_t m = size_t(stage.first); m < size_t(stage.first + stage.count); ++m) {
                 const Micro& micro = plan_.micros[m];
                 reach(4 * m, micro.target, stride, false);
-                for (size_t i = 0; i < 3; ++i) reach(4 * m + 1 + i, micro.operands[i], stride, int64_t(i) == column_operand(micro.op));
+                const int64_t column = column_operand(micro.op);
+                for (size_t i = 0; i < 3; ++i) reach(4 * m + 1 + i, micro.operands[i], stride, int64_t(i) == column);
             }
             const int64_t rows = std::max(int64_t(1), kTile / std::max(int64_t(1), stride));
             layouts_[s] = {mine, wide, rows, moving, moving_.size()};

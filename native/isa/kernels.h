@@ -28,6 +28,7 @@ constexpr int64_t column_operand(int64_t op) { return op < op_broadcast ? -1 : o
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
+constexpr int64_t kSecondCache = 1 << 20;  // bytes of weights that stay there beside other things
 
 // target[r, c] = op(a[r, c], b[r, c], c[r, c]) for rows x columns; a stride of 0 repeats a row.
 template <class T>

@@ -199,8 +199,7 @@ constexpr Runs<T, kMost> runs = runs_of<T, kReading>(std::make_integer_sequence<
 // Whether a matrix is too large to stay in the second cache beside other things.
 template <class T>
 bool comes_from_afar(const Product<T>& p) {
-    constexpr int64_t near = 1 << 20;
-    return p.k * (p.last_panel - p.first_panel) * kPanel<T> * int64_t(sizeof(T)) + p.between > near;
+    return p.k * (p.last_panel - p.first_panel) * kPanel<T> * int64_t(sizeof(T)) + p.between > kSecondCache;
 }
 
 // Blocks of rows that all panels are multiplied with, one after the other: as many as stay in a part of the second
