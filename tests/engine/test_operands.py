@@ -17,6 +17,7 @@ from echoic.cells import LSTM, Cell
 from echoic.engine import unroll
 from echoic.engine.compiled import Compiled, compiled, effective_tensors
 from echoic.engine.operands import Operands, Prologue
+from echoic.errors import OptionError
 
 
 class Hidden(NamedTuple):
@@ -74,7 +75,7 @@ def all_operands(step: Compiled, parameters: list[Tensor]) -> tuple[Operands, li
     derived = step.recording.prologue(*parameters)
     vectors = tuple(i for i, part in enumerate(derived) if part.dim() == 1)
     matrices = tuple(i for i, part in enumerate(derived) if part.dim() == 2)
-    found = Prologue(step.recording.prologue, vectors, matrices).operands(parameters)
+    found = Prologue(step.recording.prologue, step.recording.shapes, vectors, matrices).operands(parameters)
     return found, [derived[i] for i in vectors], [derived[i] for i in matrices]
 
 
@@ -87,6 +88,13 @@ def test_views_lie_where_the_prologue_sees_them(cell: Cell, dtype: torch.dtype) 
     assert found.strides == tuple(m.stride() for m in matrices)
     assert len(vectors) == 2
     assert len(matrices) >= 4  # forward and transposed
+
+
+def test_parameters_of_other_shapes_are_refused() -> None:
+    step = step_of(LSTM(3, 5))
+    parameters = effective_tensors(LSTM(3, 4), step.recording.parameters)
+    with pytest.raises(OptionError, match=r"found shapes \[\[16, .*, expected \[\[20, "):
+        all_operands(step, parameters)
 
 
 def numbers_at(address: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.float64]:
@@ -104,7 +112,7 @@ def test_the_numbers_of_the_prologue_lie_there_as_long_as_the_operands_live(case
         derived = step.recording.prologue(*parameters)
         strides, derived = [part.stride() for part in derived], [part.clone() for part in derived]
         vectors, matrices = (tuple(i for i, part in enumerate(derived) if part.dim() == dim) for dim in (1, 2))
-        found = Prologue(step.recording.prologue, vectors, matrices).operands(parameters)
+        found = Prologue(step.recording.prologue, step.recording.shapes, vectors, matrices).operands(parameters)
     others = [torch.full_like(part, torch.nan) for part in derived * 3]  # in memory that nobody holds any more
     assert found.strides == tuple(strides[i] for i in matrices)
     all_strides = [*[(1,)] * len(vectors), *found.strides]

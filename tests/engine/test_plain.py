@@ -116,6 +116,37 @@ def test_parameters_that_change() -> None:
         assert not any(torch.equal(one, other) for other in seen[i + 1 : -1])
 
 
+class Free(Cell):
+    """Has as many hidden units between its two matrices as these say, and no option for them."""
+
+    def __init__(self, between: int) -> None:
+        super().__init__(3, 5)
+        self.inner, self.outer = nn.Parameter(torch.randn(5, between)), nn.Parameter(torch.randn(between, 5))
+        self.weight = nn.Parameter(torch.randn(3, 5))
+
+    def initial_state(self, batch_size: int) -> ElmanState:
+        return ElmanState(self.zeros(batch_size, 5))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.weight
+
+    def update(self, projected: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
+        hidden = torch.tanh(projected + torch.tanh(state.hidden @ self.inner) @ self.outer)
+        return hidden, ElmanState(hidden)
+
+
+def test_parameters_that_change_their_shapes() -> None:
+    torch.manual_seed(13)
+    cell, inputs = Free(4), torch.randn(2, 6, 3)
+    check(cell, inputs)
+    cell.inner, cell.outer = nn.Parameter(torch.randn(5, 40)), nn.Parameter(torch.randn(40, 5))
+    found = check(cell, inputs, taken=False)
+    torch.testing.assert_close(found, unroll(cell, inputs, options=("reference", "store"))[0].detach())
+    cell.inner = nn.Parameter(torch.randn(5, 2))  # no longer fits
+    with pytest.raises(BackendError, match="must have same reduction dim"):
+        unroll(cell, inputs, options=NATIVE)
+
+
 def test_options_that_change() -> None:
     torch.manual_seed(3)
     cell, inputs = Elman(3, 5), torch.randn(2, 6, 3)

@@ -40,7 +40,7 @@ def choose(name: str, cell: Cell, call: Call) -> Backend:
     backend = next(b for b in BACKENDS if b.name == name)
     reason = backend.refusal(cell, call)
     if reason is not None:
-        raise BackendError(f"backend {name!r} cannot run this: {reason}. Choose another, or auto.")
+        raise BackendError(f"backend {name!r} cannot run this: {reason.rstrip('.')}. Choose another, or auto.")
     return backend
 
 

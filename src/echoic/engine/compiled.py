@@ -206,14 +206,19 @@ def _as_constant(cell: Cell, options: tuple[Any, ...] | None, products: int = FL
 
 
 def _looked_up(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
-    known = _of_cell.get(id(cell))
-    if known is not None and options is not None and known[0] == options:
+    known, about = _of_cell.get(id(cell)), (options, _sizes(cell))
+    if known is not None and options is not None and known[0] == about:
         return known[1]
     found = _compiled_anew(cell)
     if known is None:
         finalize(cell, _of_cell.pop, id(cell), None)
-    _of_cell[id(cell)] = (options, found)
+    _of_cell[id(cell)] = (about, found)
     return found
+
+
+def _sizes(module: torch.nn.Module) -> tuple[torch.Size | None, ...]:
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    return tuple([None if tensor is None else tensor.shape for tensor in tensors])
 
 
 def _compiled_anew(cell: Cell) -> Compiled | str:
@@ -296,8 +301,7 @@ def options_with_parts(module: torch.nn.Module) -> tuple[Any, ...] | None:
         inside = None if part is None or name == "parametrizations" else options_with_parts(part)
         if found is None or part is None or inside is None:
             return None
-        sizes = tuple(None if p is None else p.shape for p in (*part._parameters.values(), *part._buffers.values()))
-        found += (name, type(part), sizes, inside)
+        found += (name, type(part), _sizes(part), inside)
     return found
 
 

@@ -16,6 +16,7 @@ class DeferredSum(NamedTuple):
     left, right: names of the arrays; right is "" where only the columns of the left one are summed.
     state: the field of the state that stands at the right, or -1.
     outer, columns: which of the recording's deferred sums this is, with an array and of columns alone, or -1.
+    turned: whether the recording has the array's transpose: states stand at the right.
     """
 
     left: str
@@ -25,6 +26,7 @@ class DeferredSum(NamedTuple):
     state: int
     outer: int
     columns: int
+    turned: bool = False
 
 
 def plan_sums(recording: Recording, programs: StepPrograms, totals: Mapping[str, int]) -> tuple[DeferredSum, ...]:
@@ -36,10 +38,12 @@ def plan_sums(recording: Recording, programs: StepPrograms, totals: Mapping[str,
     found = []
     for i, (kind, names) in enumerate(pairs):
         if isinstance(kind, Outer):
-            left, right = names
+            sides = [(names[0], widths[kind.left]), (names[1], widths[kind.right])]
+            turned = names[0] in fields
+            (left, left_width), (right, right_width) = reversed(sides) if turned else sides
             state = fields.index(right) if right in fields else -1
-            sizes = widths[kind.left], widths[kind.right]
-            found.append(DeferredSum(left, sizes[0], right, sizes[1], state, i, alone.pop(left, -1)))
+            columns = alone.pop(left, -1)
+            found.append(DeferredSum(left, left_width, right, right_width, state, i, columns, turned))
     for left, i in alone.items():
         if left not in totals:
             found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))

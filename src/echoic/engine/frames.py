@@ -33,7 +33,8 @@ class Frame:
     Args:
         kernel: what is run. prologue: makes its parameters.
         width: numbers of a row in the memory that a run fills: what a forward keeps, or scratch of a backward.
-        sums: shapes of the sums that a backward fills, in the order of the recording's.
+        sums: shapes of the sums that a backward fills, in the order of the recording's, and whether they are transposes
+            of these.
         lay_out: the engine's own form for matrices of some strides.
     """
 
@@ -42,7 +43,7 @@ class Frame:
         kernel: Kernel,
         prologue: Prologue,
         width: int,
-        sums: Sequence[tuple[int, ...]],
+        sums: Sequence[tuple[tuple[int, ...], bool]],
         lay_out: Callable[[Strides], engine.Frame],
     ) -> None:
         self.kernel, self.prologue, self.width, self.sums, self._lay_out = kernel, prologue, width, tuple(sums), lay_out
@@ -96,7 +97,7 @@ def backward_frame(cell: Compiled, keep: str, dtype: torch.dtype, to_inputs: boo
     gradients = [(width, pulls + i, pulls + count + i, pulls + 2 * count + i) for i, width in enumerate(cell.widths)]
     shapes, of_arrays = _sums(cell, arrays, sums)
     totals = [sums + which for which, _ in kernel.totals]
-    shapes |= {which: (width,) for which, width in kernel.totals}
+    shapes |= {which: ((width,), False) for which, width in kernel.totals}
 
     def lay_out(strides: Strides) -> engine.Frame:
         places = _ports(kernel, arrays), states, gradients, *_parameters(kernel, vectors, strides)
@@ -107,7 +108,7 @@ def backward_frame(cell: Compiled, keep: str, dtype: torch.dtype, to_inputs: boo
 
 
 def _prologue(cell: Compiled, kernel: Kernel) -> Prologue:
-    return Prologue(cell.recording.prologue, kernel.vectors, kernel.matrices)
+    return Prologue(cell.recording.prologue, cell.recording.shapes, kernel.vectors, kernel.matrices)
 
 
 def _area(index: int) -> int:
@@ -155,15 +156,16 @@ def _parameters(kernel: Kernel, first: int, strides: Strides) -> tuple[list[int]
 
 def _sums(
     cell: Compiled, arrays: dict[str, int], first: int
-) -> tuple[dict[int, tuple[int, ...]], list[tuple[Any, ...]]]:
-    """The shapes of the sums at the end, by which of the recording's they are, and the sums for the engine."""
-    shapes: dict[int, tuple[int, ...]] = {}
+) -> tuple[dict[int, tuple[tuple[int, ...], bool]], list[tuple[Any, ...]]]:
+    """The shapes of the sums at the end and whether they are turned, by which of the recording's they are, and the sums
+    for the engine."""
+    shapes: dict[int, tuple[tuple[int, ...], bool]] = {}
     found = []
-    for left, left_width, right, right_width, state, outer, columns in cell.sums:
+    for left, left_width, right, right_width, state, outer, columns, turned in cell.sums:
         if outer >= 0:
-            shapes[outer] = (left_width, right_width)
+            shapes[outer] = (left_width, right_width), turned
         if columns >= 0:
-            shapes[columns] = (left_width,)
+            shapes[columns] = (left_width,), False
         at_right = arrays[right] if right and state < 0 else NOWHERE
         to = (first + which if which >= 0 else NOWHERE for which in (outer, columns))
         found.append((arrays[left], left_width, at_right, right_width, state, *to))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from echoic.engine.onlookers import recording_operators
+from echoic.errors import OptionError
 
 
 class Operands(NamedTuple):
@@ -28,18 +29,29 @@ class Prologue:
 
     Args:
         module: parameters to derived tensors.
+        shapes: of the parameters.
         vectors, matrices: which of these the plan takes, by position.
     """
 
-    def __init__(self, module: fx.GraphModule, vectors: Sequence[int], matrices: Sequence[int]) -> None:
-        self._module, self._vectors, self._matrices = module, vectors, matrices
+    def __init__(
+        self, module: fx.GraphModule, shapes: Sequence[torch.Size], vectors: Sequence[int], matrices: Sequence[int]
+    ) -> None:
+        self._module, self._shapes, self._vectors, self._matrices = module, tuple(shapes), vectors, matrices
         self._looked = False
         # Of each operand that is a view its parameter, and at which byte it begins; None where one is computed
         self._places: list[tuple[int, int]] | None = None
         self._strides: tuple[tuple[int, int], ...] = ()
 
     def operands(self, parameters: Sequence[Tensor]) -> Operands:
-        """The vectors and matrices made of parameters."""
+        """The vectors and matrices made of parameters.
+
+        Raises:
+            OptionError: parameters of other shapes, beyond which the engine would read.
+        """
+        found = tuple([parameter.shape for parameter in parameters])
+        if found != self._shapes:
+            known = [list(shape) for shape in self._shapes]
+            raise OptionError(f"parameters: found shapes {[list(s) for s in found]}, expected {known}, as recorded.")
         if not self._looked and not recording_operators():
             self._look(parameters)
         if self._places is None:

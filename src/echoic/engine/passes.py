@@ -165,7 +165,7 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
              for s, p in zip(states, pulls, strict=True)]  # fmt: skip
     freshened = [torch.zeros_like(part) for part in fresh]
     make = pull.new_empty if rows else pull.new_zeros
-    sums = [make(shape) for shape in frame.sums]
+    sums = [make(shape) for shape, _ in frame.sums]
     addresses = [
         *_addresses(timing),
         inputs.data_ptr(),
@@ -185,4 +185,5 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     alive = (given, inputs, states, fresh, made, pull, of_inputs, scratch, pulls, first, freshened, sums, operands)
     sizes = (timing.active.shape[0], batch, rows)
     run = Launch(frame.native(operands.strides), sizes, addresses, rows * frame.kernel.work, alive)
-    return Gradients(of_inputs, first, freshened, []), sums, run
+    recorded = [part.t() if turned else part for part, (_, turned) in zip(sums, frame.sums, strict=True)]
+    return Gradients(of_inputs, first, freshened, []), recorded, run

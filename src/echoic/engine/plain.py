@@ -116,8 +116,8 @@ def _over(known: Known, direction: Direction, inputs: Tensor, keep: str) -> Pass
         if part.dtype is not dtype or part.shape != (batch, width) or not (part.is_contiguous() and part.is_cpu):
             return None
     parameters = effective_tensors(cell, step.recording.parameters)
-    for parameter in parameters:
-        if parameter.dtype is not dtype or not parameter.is_cpu:
+    for parameter, shape in zip(parameters, step.recording.shapes, strict=True):
+        if parameter.dtype is not dtype or parameter.shape != shape or not parameter.is_cpu:
             return None
     if keep != "nothing" and not any(tensor.requires_grad for tensor in (*parameters, inputs, *state)):
         keep = "nothing"

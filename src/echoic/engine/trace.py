@@ -44,6 +44,7 @@ class Recording(NamedTuple):
         ``grad.state.*``.
     fields: the names of the state's fields.
     parameters: names of the parameters, then buffers, that the step uses: what prologue and epilogue take.
+    shapes: of these.
     trained: positions of those among them that get a gradient from the step: what the epilogue gives.
     prologue: parameters to the tensors that are the program's sources ``derived``, by position.
     epilogue: parameters and deferred sums to the gradients of the parameters.
@@ -55,6 +56,7 @@ class Recording(NamedTuple):
     builder: Builder
     fields: tuple[str, ...]
     parameters: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
     derived: tuple[str, ...]
     prologue: fx.GraphModule
     epilogue: fx.GraphModule
@@ -161,9 +163,11 @@ def _record(cell: Cell, projecting: bool) -> Recording:
     gradients = results[count + len(backward_names) :]
     moving = [i for i, node in enumerate(gradients) if sorter.numbers.get(node) != 0.0]
     prologue, epilogue, used = sorter.parts([(i, gradients[i]) for i in moving])
+    parameters = tuple(list(tensors)[i] for i in used)
     return Recording(
-        sorter.builder, type(start)._fields, tuple(list(tensors)[i] for i in used), sorter.derived_names(),
-        prologue, epilogue, forward, backward, tuple(sorter.deferred), tuple(used.index(i) for i in moving),
+        sorter.builder, type(start)._fields, parameters, tuple(tensors[name].shape for name in parameters),
+        sorter.derived_names(), prologue, epilogue, forward, backward, tuple(sorter.deferred),
+        tuple(used.index(i) for i in moving),
     )  # fmt: skip
 
 
