@@ -56,11 +56,8 @@ class Stages {
     // Weights are read in the other direction from now on: what was read last is still in the cache.
     void turn() { backwards_ = !backwards_; }
 
-    // This thread's columns of a stage.
-    void run(size_t stage, int64_t rows) { run(stage, stage + 1, rows); }
-
-    // Stages one after the other, by a thread that has all columns. Those without a matmul between them are run for a
-    // few rows at a time, which stay in the nearest cache.
+    // Stages one after the other, by a thread that has all columns; or this thread's columns of one stage, or of matmuls that
+    // go abreast. Stages without a matmul between them are run for a few rows at a time, which stay in the nearest cache.
     void run(size_t first, size_t last, int64_t rows) {
         if (!ready_) get_ready();
         while (first < last) {
@@ -107,14 +104,9 @@ class Stages {
     // A step of few rows reads all weights. Where they do not stay in the second cache, it turns round with all matrices
     // at once, and begins with what of each the one before left.
     void matmuls(size_t first, size_t last, int64_t rows) {
-        int64_t bytes = 0;
-        bool all_packed = true;
-        for (size_t i = first; i < last; ++i) {
-            const Packed<T>& packed = packed_[size_t(plan_.stages[i].matrix)];
-            bytes += int64_t(packed.bytes) / parts_, all_packed &= packed.data != nullptr;
-        }
         const Range columns = share_of(plan_.matrix_columns[size_t(plan_.stages[first].matrix)], kernels_.panel);
-        if (last == first + 1 || bytes <= kSecondCache || rows > kFewRows || !all_packed) {
+        const int64_t bytes = last > first + 1 && rows <= kFewRows ? packed_together(first, last) / parts_ : 0;
+        if (bytes <= kSecondCache) {
             for (size_t i = first; i < last; ++i) matmul(plan_.stages[i], rows, columns, 0);
             return;
         }
@@ -124,6 +116,17 @@ class Stages {
             for (size_t i = first; i < last; ++i)
                 matmul(plan_.stages[i], rows, {begin, std::min(begin + wide, columns.end)}, bytes);
         }
+    }
+
+    // Bytes of the matrices of some stages; 0 if one is not packed.
+    int64_t packed_together(size_t first, size_t last) const {
+        int64_t bytes = 0;
+        for (; first < last; ++first) {
+            const Packed<T>& packed = packed_[size_t(plan_.stages[first].matrix)];
+            if (packed.data == nullptr) return 0;
+            bytes += int64_t(packed.bytes);
+        }
+        return bytes;
     }
 
     // between: bytes of other weights that are read before these again.

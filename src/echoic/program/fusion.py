@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
 
-from echoic.program.program import Operand, Operation, Program
+from echoic.program.program import Operand, Operation, Program, cut_from
 
 
 def fused(program: Program) -> Program:
@@ -37,19 +37,13 @@ class _Seen(NamedTuple):
         found = self.made.get(str(operand))
         return found if found is not None and found.kind == kind and self.uses[found.name] == 1 else None
 
-    def root(self, value: Operand) -> str:
-        """What a value is cut from."""
-        while value in self.made and self.made[value].kind == "slice":
-            value = self.made[value].operands[0]
-        return str(value)
-
 
 def _dot(operation: Operation, seen: _Seen) -> Operation:
     """The sum of a product of values that lie in memory; of two that do not, one would have to be written for it."""
     product = seen.only_used_here(operation.operands[0], "mul")
     if product is None:
         return operation
-    factors = [seen.root(factor) for factor in product.operands]
+    factors = [str(cut_from(factor, seen.made)) for factor in product.operands]
     lasting = [factor in seen.rows for factor in factors]
     lies_there = all(there or factor in seen.made for there, factor in zip(lasting, factors, strict=True))
     spread = any(factor in seen.made and seen.made[factor].kind == "broadcast" for factor in factors)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 
 from echoic.program.operations import CHEAP, REDUCTIONS
-from echoic.program.program import Operation, Program
+from echoic.program.program import Operation, Program, cut_from
 
 
 class Phase(IntEnum):
@@ -85,12 +85,7 @@ class _Phases:
         return found
 
     def _reads_state(self, name: str) -> bool:
-        return any(self._root(operand) in self.state for operand in self._operands(name))
-
-    def _root(self, value: str) -> str:
-        while value in self.made and self.made[value].kind == "slice":
-            value = self._operands(value)[0]
-        return value
+        return any(cut_from(operand, self.made) in self.state for operand in self._operands(name))
 
     def _sums_ahead(self, after: set[str]) -> None:
         """What is only added to a product belongs to it."""

@@ -88,6 +88,13 @@ class Program:
         return Program(sources, tuple(reversed(kept)), results)
 
 
+def cut_from(value: Operand, made: Mapping[str, Operation]) -> Operand:
+    """The value that another is a slice of, or a slice of a slice; itself if it is none. made: operations by name."""
+    while isinstance(value, str) and value in made and made[value].kind == "slice":
+        value = made[value].operands[0]
+    return value
+
+
 def _check(program: Program) -> dict[str, int]:
     _at_most(len(program.sources), MAX_SOURCES, "sources")
     _at_most(len(program.operations), MAX_OPERATIONS, "operations")
