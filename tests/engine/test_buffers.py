@@ -67,6 +67,17 @@ def test_of_those_that_are_large_enough_the_smallest_is_taken() -> None:
     assert [part.data_ptr() for part in held] == [address[size] for size in (1000, 2000, 4000)]
 
 
+def test_of_those_that_are_as_large_the_one_that_came_back_last_is_taken() -> None:
+    buffers = Buffers(least=0, most=1 << 20)
+    alive = [buffers.take(LIKE, 1000) for _ in range(5)]
+    address = [part.data_ptr() for part in alive]
+    order = [3, 0, 4, 1, 2]
+    for place in order:
+        alive[place] = LIKE
+    held = [buffers.take(LIKE, 1000) for _ in order]
+    assert [part.data_ptr() for part in held] == [address[place] for place in order[::-1]]
+
+
 @pytest.mark.parametrize("size", [100, 127, 128, 1000, 4099])
 def test_another_length_can_use_it_and_little_is_wasted(size: int) -> None:
     buffers = Buffers(least=0, most=1 << 20)

@@ -44,10 +44,15 @@ class Buffers:
         return torch.frombuffer(view, dtype=like.dtype, count=count)
 
     def _block(self, size: int) -> Tensor:
-        """The smallest of those that lie idle and are large enough, or a new one."""
+        """The smallest of those that lie idle and are large enough, or a new one.
+
+        Of several that are as large it is the one that came back last: the caches may still have it.
+        """
         with self._turn:
-            fitting = [(len(block), address) for address, block in list(self._free.items()) if len(block) >= size]
-            block = self._free.pop(min(fitting)[1], None) if fitting else None
+            fitting = (block for block in reversed(list(self._free.values())) if len(block) >= size)
+            block = min(fitting, key=len, default=None)
+            if block is not None:  # unless it has given way meanwhile
+                block = self._free.pop(block.data_ptr(), None)
             if block is None:
                 self._keep(max(self._peak - self._used - size, 0))
                 block = torch.empty(size, dtype=torch.uint8)
