@@ -54,7 +54,7 @@ void check(const Plan& plan, const echoic_run& run) {
     }
     for (size_t g = 0; g < run.gradient_count; ++g) {
         const echoic_gradient& gradient = run.gradients[g];
-        require(gradient.width >= 1 && gradient.initial != nullptr, "a gradient has no memory");
+        require(gradient.width >= 1, "a gradient has no columns");
         require(run.cleared == nullptr || gradient.fresh != nullptr, "a gradient has no fresh value");
     }
     for (size_t p = 0; p < run.port_count; ++p) check_port(plan, run, p);

@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
     int64_t width;
     const void* last;    /* [batch, width] gradient of the state after each row's last step; NULL for zeros */
-    void* initial;       /* [batch, width] gradient of the state before the first step */
+    void* initial;       /* [batch, width] gradient of the state before the first step; or NULL */
     void* fresh;         /* [batch, width] is added to: gradient of what resets gave; may be NULL without resets */
 } echoic_gradient;
 

@@ -283,7 +283,8 @@ class Worker {
                     out.base[i * out.stride + c] = 0;
                 }
             }
-            if (step == 0) copy(out, ranked(gradient.initial, gradient.width), 0, rows, gradient.width);
+            if (step == 0 && gradient.initial != nullptr)
+                copy(out, ranked(gradient.initial, gradient.width), 0, rows, gradient.width);
         }
     }
 

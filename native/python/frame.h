@@ -1,7 +1,8 @@
-// A run laid out but for where its arrays lie: every call gives the addresses anew, as whole numbers.
+// A run laid out but for where its arrays lie: every call gives the addresses anew.
 #pragma once
 #include <stdexcept>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "../engine/engine.h"
@@ -44,8 +45,8 @@ constexpr size_t kOffsets = 0, kActive = 1, kCleared = 2;  // the first three of
 // A run of a frame with the arrays that describe it.
 class Arguments {
    public:
-    Arguments(const Frame& frame, const Sizes& sizes, int threads, const std::vector<Address>& addresses)
-        : addresses_(addresses) {
+    Arguments(const Frame& frame, const Sizes& sizes, int threads, std::vector<Address> addresses)
+        : addresses_(std::move(addresses)) {
         std::tie(run_.steps, run_.batch, run_.rows) = sizes;
         if (run_.rows < 0) throw std::invalid_argument("a size is negative");
         for (const auto& [place, width] : frame.areas) {
@@ -97,7 +98,7 @@ class Arguments {
         return reinterpret_cast<T*>(address(place));
     }
 
-    const std::vector<Address>& addresses_;
+    const std::vector<Address> addresses_;
     std::vector<Address> areas_;
     std::vector<echoic_port> ports_;
     std::vector<echoic_state> states_;

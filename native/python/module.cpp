@@ -93,17 +93,32 @@ class Frame {
     echoic::Frame frame_;
 };
 
-// A frame, sizes, threads, addresses.
-using Call = std::tuple<const Frame*, echoic::Sizes, int, std::vector<Address>>;
+// Where an array lies: a tensor, an address, or None.
+Address address_of(nb::handle array) {
+    static PyObject* const data_ptr = PyUnicode_InternFromString("data_ptr");
+    if (array.is_none()) return 0;
+    nb::object given = nb::borrow(array);
+    if (!PyLong_Check(array.ptr())) given = nb::steal(PyObject_CallMethodNoArgs(array.ptr(), data_ptr));
+    if (!given.is_valid()) throw nb::python_error();
+    Address address;
+    if (!nb::try_cast(given, address)) throw std::invalid_argument("an array has no address");
+    return address;
+}
+
+// A frame, sizes, threads, arrays.
+using Call = std::tuple<const Frame*, echoic::Sizes, int, nb::list>;
 
 void execute(const std::vector<Call>& calls, int threads) {
     std::vector<const echoic_plan*> plans;
     std::vector<echoic::Arguments> arguments;
     std::vector<echoic_run> runs;
     arguments.reserve(calls.size());
-    for (const auto& [frame, sizes, parts, addresses] : calls) {
+    for (const auto& [frame, sizes, parts, arrays] : calls) {
+        std::vector<Address> addresses;
+        addresses.reserve(arrays.size());
+        for (nb::handle array : arrays) addresses.push_back(address_of(array));
         plans.push_back(frame->get().plan);
-        arguments.emplace_back(frame->get(), sizes, parts, addresses);
+        arguments.emplace_back(frame->get(), sizes, parts, std::move(addresses));
         runs.push_back(arguments.back().run());
     }
     char message[256] = "";
@@ -177,7 +192,8 @@ NB_MODULE(_native, m) {
              nb::arg("vectors"), nb::arg("matrices"), nb::arg("sums"), nb::arg("totals"), nb::arg("areas"),
              nb::keep_alive<1, 2>());
     m.def("execute", &execute, nb::arg("calls"), nb::arg("threads"),
-          "Runs side by side: of each the frame, its sizes, its threads, and the addresses that the frame's places mean.");
+          "Runs side by side: of each the frame, its sizes, its threads, and the arrays that the frame's places mean: tensors,\n"
+          "addresses, None.");
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
         .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<GivenMatrix>&>(),
              nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("int8"), nb::arg("vectors"), nb::arg("matrices"))

@@ -1,6 +1,7 @@
 """What the extension module offers; see native/python/module.cpp. Addresses are whole numbers of live arrays."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +31,11 @@ class Frame:
         areas: Sequence[tuple[int, int]],  # the place of the memory, width
     ) -> None: ...
 
-def execute(calls: Sequence[tuple[Frame, _Sizes, int, Sequence[int]]], threads: int) -> None:
-    """Runs side by side: of each the frame, sizes, threads, addresses (offsets, active rows, cleared rows, others)."""
+def execute(calls: Sequence[tuple[Frame, _Sizes, int, list[Any]]], threads: int) -> None:
+    """Runs side by side: of each the frame, sizes, threads, arrays (offsets, active rows, cleared rows, others).
+
+    An array is a tensor, an address, or None.
+    """
 
 class Session:
     def __init__(

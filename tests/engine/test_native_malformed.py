@@ -253,7 +253,7 @@ def test_a_good_run_is_accepted() -> None:
         ({"states": [(4, A, 0, 0, 4, A)]}, "was not kept"),
         ({"states": [(0, A, 0, A, 4, A)]}, "no first value"),
         ({"gradients": [(3, A, A, 0)]}, "another width"),
-        ({"gradients": [(2, A, 0, 0)]}, "gradient has no memory"),
+        ({"gradients": [(0, A, 0, 0)]}, "gradient has no columns"),
         ({"gradients": []}, "gradient that is not there"),
         ({"vectors": []}, "number of vectors"),
         ({"vectors": [0]}, "vector has no memory"),
@@ -284,7 +284,17 @@ def test_a_frame_that_names_what_a_call_does_not_give(place: int) -> None:
     plan = _native.Plan([1, 1, 3, 0, 0, 0, 0], [], False)
     frame = _native.Frame(plan, False, [(PACKED, 0, place, 3)], [], [], [], [], [], [], [])
     with pytest.raises(ValueError, match="was not given"):
-        _native.execute([(frame, (3, 5, 12), 1, GOOD.steps)], 1)
+        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps])], 1)
+
+
+@pytest.mark.parametrize(
+    ("array", "error"), [(object(), AttributeError), (-1, ValueError), (2**70, ValueError), ("steps", AttributeError)]
+)
+def test_an_array_that_is_none(array: object, error: type[Exception]) -> None:
+    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0], [], False)
+    frame = _native.Frame(plan, False, [(PACKED, 0, 3, 3)], [], [], [], [], [], [], [])
+    with pytest.raises(error, match=r"data_ptr|no address"):
+        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps, array])], 1)
 
 
 def test_areas_lie_one_after_the_other_in_the_memory_of_their_place() -> None:

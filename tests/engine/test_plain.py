@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.conformance.cases import CASES, Case, make_problem
-from tests.tolerances import EXACT, assert_same
+from tests.tolerances import EXACT, TOLERANCES, assert_same
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -201,6 +201,36 @@ def test_a_state_to_begin_with_that_changes() -> None:
     before = check(cell, inputs)
     cell.start.fill_(1)
     assert not torch.equal(check(cell, inputs), before)
+
+
+class Spread(Begun):
+    """The same, in memory as no engine takes it."""
+
+    def initial_state(self, batch_size: int) -> ElmanState:
+        return ElmanState(self.start.expand(batch_size, -1))
+
+
+def test_an_own_state_of_another_form() -> None:
+    torch.manual_seed(13)
+    cell, inputs = Spread(), torch.randn(2, 6, 3)
+    cell.start.normal_()
+    check(cell, inputs, taken=False)
+    check(cell, inputs[:1])
+
+
+@pytest.mark.parametrize("wanted", [(), (0,), (1,), (0, 1)])
+def test_gradients_of_some_fields_of_the_state(wanted: tuple[int, ...]) -> None:
+    torch.manual_seed(14)
+    cell, inputs = LSTM(3, 5).double(), torch.randn(4, 6, 3, dtype=torch.float64)
+    state = tuple(torch.randn(4, 5, dtype=torch.float64, requires_grad=i in wanted) for i in range(2))
+    leaves = [*cell.parameters(), *(state[i] for i in wanted)]
+    check_run(lambda: unroll(cell, inputs, state, options=NATIVE), leaves)
+    native, reference = (
+        torch.autograd.grad(unroll(cell, inputs, state, options=(name, "store"))[0].sin().sum(), leaves)
+        for name in ("native", "reference")
+    )
+    for found, expected in zip(native, reference, strict=True):
+        assert_same({"gradient": found}, {"gradient": expected}, TOLERANCES[torch.float64])
 
 
 class Doubled(nn.Module):

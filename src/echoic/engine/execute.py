@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 import echoic._native as engine
 from echoic.errors import BackendError
@@ -22,26 +23,26 @@ class Launch(NamedTuple):
     """A run that is ready.
 
     frame: what is run. sizes: steps, rows of the batch, rows of all steps together.
-    addresses: what the frame's places mean. work: multiplications, roughly.
-    alive: memory that must stay until it is done.
+    arrays: what the frame's places mean: tensors, addresses, None for what is not there.
+    work: multiplications, roughly. alive: memory that must stay until it is done, besides the arrays.
     """
 
     frame: engine.Frame
     sizes: tuple[int, int, int]
-    addresses: list[int]
+    arrays: list[Tensor | int | None]
     work: int
     alive: Any
 
 
 def launch(runs: Sequence[Launch]) -> None:
     """Do runs side by side."""
-    runs = [run for run in runs if run.work]
-    if not runs:
+    work = sum([run.work for run in runs])
+    if work == 0:
         return
     use_openmp_of_torch()
-    threads = max(1, min(torch.get_num_threads(), sum([run.work for run in runs]) // _WORTH_A_THREAD))
-    each = max(1, threads // len(runs))
-    engine.execute([(run.frame, run.sizes, each, run.addresses) for run in runs], threads)
+    threads = min(torch.get_num_threads(), work // _WORTH_A_THREAD) or 1
+    each = threads // len(runs) or 1
+    engine.execute([(run.frame, run.sizes, each, run.arrays) for run in runs], threads)
 
 
 def check_forced_instruction_set() -> None:

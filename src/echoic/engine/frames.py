@@ -1,6 +1,6 @@
 """Runs of the native engine, laid out once: calls of all sizes differ in where their arrays lie alone.
 
-A call gives the engine a list of addresses, in an order that is settled here (``native/python/frame.h``). What only the
+A call gives the engine a list of arrays, in an order that is settled here (``native/python/frame.h``). What only the
 engine sees lies in one piece of memory for what a forward keeps and one for the scratch of a backward, an area for each
 array.
 """
@@ -18,7 +18,7 @@ from echoic.engine.compiled import PACKED, Compiled, Kernel
 from echoic.engine.operands import Prologue
 
 NOWHERE = -1
-# The first addresses of a call. Then come, field by field, the state before the first step and the fresh one.
+# The first arrays of a call. Then come, field by field, the state before the first step and the fresh one.
 OFFSETS, ACTIVE, CLEARED, INPUT, OUTPUT, KEPT, FIELDS = range(7)
 # After them in a run forward: each field of the last state, vectors, matrices. In one backward: these, of each field
 # the gradients of the last state, of the first and of the fresh one, then vectors, matrices, sums.
@@ -51,9 +51,10 @@ class Frame:
 
     def native(self, strides: Strides) -> engine.Frame:
         """The engine's own form."""
-        if strides not in self._native:
-            self._native[strides] = self._lay_out(strides)
-        return self._native[strides]
+        found = self._native.get(strides)
+        if found is None:
+            found = self._native[strides] = self._lay_out(strides)
+        return found
 
 
 def kept_width(cell: Compiled, keep: str) -> int:

@@ -45,8 +45,8 @@ class Layout:
         if call.lengths is None:
             self.steps, self.rows = self.total, self.total * self.batch
             # Tensors made while somebody looks on are not to be kept for those who come later
-            made = _dense_steps if recording_operators() or transforming() else dense_steps
-            self.offsets, self.active = made(self.steps, self.batch, call.reverse)
+            made = _dense_timing if recording_operators() or transforming() else dense_timing
+            self.offsets, self.active, _ = made(self.steps, self.batch, call.reverse)
         else:
             ordered, self.order = call.lengths.sort(descending=True, stable=True)
             self.steps = int(ordered[0])
@@ -138,10 +138,10 @@ def cleared_before(call: Call) -> Tensor | None:
     return torch.cat([call.reset[1:], torch.zeros_like(call.reset[:1])])
 
 
-def _dense_steps(steps: int, batch: int, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Offsets and active rows of a batch without lengths; nobody writes to them."""
+def _dense_timing(steps: int, batch: int, reverse: bool) -> Timing:
+    """Of a batch without lengths and resets; nobody writes to it."""
     offsets = torch.arange(steps) * batch
-    return offsets.flip(0) if reverse else offsets, torch.full((steps,), batch)
+    return Timing(offsets.flip(0) if reverse else offsets, torch.full((steps,), batch), None)
 
 
-dense_steps = lru_cache(maxsize=64)(_dense_steps)
+dense_timing = lru_cache(maxsize=64)(_dense_timing)

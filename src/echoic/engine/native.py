@@ -108,7 +108,7 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
         [layout.ranked(part) for part in call.state],
         [layout.ranked(part) for part in call.fresh] if cleared is not None else [],
         effective_tensors(cell, step.recording.parameters),
-    )
+    ).contiguous()
     leaves = (given.inputs, *given.states, *given.fresh, *given.parameters)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"

@@ -56,11 +56,10 @@ class Prologue:
             self._look(parameters)
         if self._places is None:
             return self._computed(parameters)
-        at = []
-        for parameter in parameters:
-            if not parameter.is_contiguous():  # where views lie was seen of such parameters alone
-                return self._computed(parameters)
-            at.append(parameter.data_ptr())
+        # Where views lie was seen of contiguous parameters alone
+        at = [parameter.data_ptr() for parameter in parameters if parameter.is_contiguous()]
+        if len(at) < len(parameters):
+            return self._computed(parameters)
         return Operands([at[parameter] + byte for parameter, byte in self._places], self._strides, parameters)
 
     def _computed(self, parameters: Sequence[Tensor]) -> Operands:

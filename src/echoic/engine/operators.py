@@ -100,7 +100,7 @@ def run_operator(
     keep: str,
 ) -> list[Tensor]:
     """Outputs, each field of the last state, and what is kept for the backward."""
-    given, timing = Given(inputs, states, fresh, parameters), Timing(offsets, active, cleared)
+    given, timing = Given(inputs, states, fresh, parameters).contiguous(), Timing(offsets, active, cleared)
     (made,) = forward([Pass(compiled_by_key(key), given, timing, keep)])
     return [made.outputs, *made.last, made.kept]
 
@@ -142,10 +142,10 @@ def run_backward_operator(
     to_inputs: bool,
 ) -> list[Tensor]:
     """The gradients of the inputs, the states, the fresh states, the trained parameters."""
-    given, timing = Given(inputs, states, fresh, parameters), Timing(offsets, active, cleared)
-    made = Made(outputs, [], kept)
-    (found,) = backward([Pulled(Pass(compiled_by_key(key), given, timing, keep), made, pull, pulls, to_inputs)])
-    return [found.inputs, *found.states, *found.fresh, *_own(found.trained)]
+    given, timing = Given(inputs, states, fresh, parameters).contiguous(), Timing(offsets, active, cleared)
+    over, made = Pass(compiled_by_key(key), given, timing, keep), Made(outputs, [], kept)
+    (found,) = backward([Pulled(over, made, pull, pulls, to_inputs, True)])
+    return [found.inputs, *found.states, *found.fresh, *_own(found.trained)]  # pyright: ignore - no state is None
 
 
 @run_backward_operator.register_fake
@@ -236,7 +236,7 @@ def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     numbers = Given(given, states, fresh, parameters)
     asked = Asked(Pass(compiled_by_key(key), numbers, Timing(*timing), keep))
     made = Made(output[0], [], output[-1])
-    _save(ctx, [_form(asked)], _listed(numbers), [made], ctx.needs_input_grad[:1])
+    _save(ctx, [_form(asked)], _listed(numbers), [made], [ctx.needs_input_grad[0], *[True] * len(states)])
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
@@ -247,9 +247,9 @@ def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
 
 
 def _save(ctx: Any, forms: list[_Form], tensors: Sequence[Tensor], made: Sequence[Made], needs: Sequence[bool]) -> None:
-    ctx.forms, ctx.to_inputs, saved, at = forms, [], list(tensors), 0
+    ctx.forms, ctx.wanted, saved, at = forms, [], list(tensors), 0
     for form in forms:
-        ctx.to_inputs.append(needs[at])
+        ctx.wanted.append((needs[at], any(needs[at + 1 : at + 1 + form.sizes[0]])))
         # Projected inputs that the backward has no use for need not stay: they can be made again
         if form.project_again is not None and "input" not in form.cell.needed(form.keep):
             saved[at] = saved[at].new_empty(0)
@@ -269,17 +269,17 @@ def _saved(ctx: Any) -> list[tuple[Given, Made]]:
 def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
     """Of each pass: of the inputs, the states, the fresh states, the parameters."""
     pulled, at = [], 0
-    for form, (given, made), to_inputs in zip(ctx.forms, _saved(ctx), ctx.to_inputs, strict=True):
+    for form, (given, made), wanted in zip(ctx.forms, _saved(ctx), ctx.wanted, strict=True):
         pull, end = grads[at], at + 1 + form.sizes[0]
         pull = torch.zeros_like(made.outputs) if pull is None else pull
-        pulled.append(Pulled(form.over(given), made, pull, grads[at + 1 : end], to_inputs))
+        pulled.append(Pulled(form.over(given), made, pull, grads[at + 1 : end], *wanted))
         at = end
     found = [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled)
     return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
 
 
 def _backward_as_operator(pulled: Pulled) -> Gradients:
-    (cell, given, timing, keep), made, pull, pulls, to_inputs = pulled
+    (cell, given, timing, keep), made, pull, pulls, to_inputs, _ = pulled
     known = [torch.zeros_like(s) if p is None else p for p, s in zip(pulls, given.states, strict=True)]
     left = iter(run_backward_operator(pull, known, made.outputs, made.kept, *given, *timing, cell.key, keep, to_inputs))
     of_inputs = next(left)

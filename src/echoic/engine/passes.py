@@ -20,7 +20,7 @@ from echoic.engine.precision import without_autocast
 
 
 class Given(NamedTuple):
-    """What is run.
+    """What is run, all but the parameters contiguous.
 
     inputs: [N, I] packed, or [T, B, I] where no row is shorter than another: the same rows. They are what the cell's
         ``project`` makes of the inputs where that is no part of its program.
@@ -35,7 +35,7 @@ class Given(NamedTuple):
     parameters: Sequence[Tensor]
 
     def contiguous(self) -> Given:
-        """The same, but for the parameters, in memory as the engine reads it."""
+        """The same in memory as the engine reads it."""
         states, fresh = [part.contiguous() for part in self.states], [part.contiguous() for part in self.fresh]
         return Given(self.inputs.contiguous(), states, fresh, self.parameters)
 
@@ -55,12 +55,12 @@ class Made(NamedTuple):
 class Gradients(NamedTuple):
     """What a backward pass gives.
 
-    inputs: of the inputs' shape; empty if not asked for. states, fresh: of each field [B, W].
+    inputs: of the inputs' shape; empty if not asked for. states, fresh: of each field [B, W], None if not asked for.
     trained: of the recording's trained parameters.
     """
 
     inputs: Tensor
-    states: list[Tensor]
+    states: Sequence[Tensor | None]
     fresh: list[Tensor]
     trained: list[Tensor]
 
@@ -84,7 +84,7 @@ class Pulled(NamedTuple):
     forward, made: the pass and what it gave; of ``made`` the last state is not looked at, and the given inputs only
         where the backward needs them.
     pull: of the outputs. pulls: of each field of the last state, None for zeros.
-    to_inputs: whether the gradient of the inputs is wanted.
+    to_inputs, to_states: whether the gradients of the inputs, of the states before the first step are wanted.
     """
 
     forward: Pass
@@ -92,6 +92,7 @@ class Pulled(NamedTuple):
     pull: Tensor
     pulls: Sequence[Tensor | None]
     to_inputs: bool
+    to_states: bool
 
 
 def forward(passes: Sequence[Pass]) -> list[Made]:
@@ -113,8 +114,7 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
 
 
 def _prepared(each: Pass) -> tuple[Made, Launch]:
-    cell, given, timing, keep = each
-    inputs, states, fresh, parameters = given.contiguous()
+    cell, (inputs, states, fresh, parameters), timing, keep = each
     shape, batch = inputs.shape[:-1], states[0].shape[0]
     rows = shape.numel()
     frame = forward_frame(cell, keep, inputs.dtype)
@@ -123,36 +123,21 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
     kept = BUFFERS.take(inputs, rows * frame.width)
-    addresses = [
-        *_addresses(timing),
-        inputs.data_ptr(),
-        outputs.data_ptr(),
-        kept.data_ptr(),
-        *[part.data_ptr() for part in states],
-        *_of_each(fresh, states),
-        *[part.data_ptr() for part in last],
-        *operands.addresses,
-    ]
-    alive = (inputs, outputs, kept, states, fresh, last, operands, timing)
+    arrays = [*timing, inputs, outputs, kept, *states, *_of_each(fresh, states), *last, *operands.addresses]
     sizes = (timing.active.shape[0], batch, rows)
-    run = Launch(frame.native(operands.strides), sizes, addresses, rows * frame.kernel.work, alive)
+    run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
     return Made(outputs, last, kept), run
 
 
-def _addresses(timing: Timing) -> tuple[int, int, int]:
-    offsets, active, cleared = timing
-    return offsets.data_ptr(), active.data_ptr(), 0 if cleared is None else cleared.data_ptr()
-
-
-def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> list[int]:
-    """Where something of each field lies, if it is there."""
-    return [part.data_ptr() for part in parts] if parts else [0] * len(fields)
+def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Something of each field, if it is there."""
+    return parts or [None] * len(fields)
 
 
 def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
-    (cell, given, timing, keep), made, pull, pulls, to_inputs = each
-    pull, (inputs, states, fresh, parameters) = pull.contiguous(), given.contiguous()
+    (cell, (inputs, states, fresh, parameters), timing, keep), made, pull, pulls, to_inputs, to_states = each
+    pull = pull.contiguous()
     shape, batch = pull.shape[:-1], states[0].shape[0]
     rows, whole = shape.numel(), len(shape) > 1
     frame = backward_frame(cell, keep, pull.dtype, to_inputs)
@@ -160,30 +145,16 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     pulls = [None if part is None else part.contiguous() for part in pulls]
     of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
     scratch = BUFFERS.take(pull, rows * frame.width)
-    # Rows of no step hand their gradient through
-    first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
-             for s, p in zip(states, pulls, strict=True)]  # fmt: skip
+    first = [None] * len(states)
+    if to_states:  # rows of no step hand their gradient through
+        first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
+                 for s, p in zip(states, pulls, strict=True)]  # fmt: skip
     freshened = [torch.zeros_like(part) for part in fresh]
     make = pull.new_empty if rows else pull.new_zeros
-    sums = [make(shape) for shape, _ in frame.sums]
-    addresses = [
-        *_addresses(timing),
-        inputs.data_ptr(),
-        made.outputs.data_ptr(),
-        made.kept.data_ptr(),
-        *[part.data_ptr() for part in states],
-        *_of_each(fresh, states),
-        pull.data_ptr(),
-        of_inputs.data_ptr(),
-        scratch.data_ptr(),
-        *[0 if part is None else part.data_ptr() for part in pulls],
-        *[part.data_ptr() for part in first],
-        *_of_each(freshened, states),
-        *operands.addresses,
-        *[part.data_ptr() for part in sums],
-    ]
-    alive = (given, inputs, states, fresh, made, pull, of_inputs, scratch, pulls, first, freshened, sums, operands)
+    sums = [make(*shape) for shape, _ in frame.sums]
+    arrays = [*timing, inputs, made.outputs, made.kept, *states, *_of_each(fresh, states), pull, of_inputs, scratch,
+              *pulls, *first, *_of_each(freshened, states), *operands.addresses, *sums]  # fmt: skip
     sizes = (timing.active.shape[0], batch, rows)
-    run = Launch(frame.native(operands.strides), sizes, addresses, rows * frame.kernel.work, alive)
+    run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
     recorded = [part.t() if turned else part for part, (_, turned) in zip(sums, frame.sums, strict=True)]
     return Gradients(of_inputs, first, freshened, []), recorded, run

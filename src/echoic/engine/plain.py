@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from echoic.cells import Cell, observing
 from echoic.engine.call import Direction
 from echoic.engine.compiled import Compiled, compiled, effective_tensors, options_with_parts, with_products
-from echoic.engine.layout import Timing, dense_steps
+from echoic.engine.layout import dense_timing
 from echoic.engine.onlookers import recording_operators, transforming
 from echoic.engine.operators import Asked, run_unobserved
 from echoic.engine.passes import Given, Pass
@@ -40,7 +40,7 @@ class Known:
         self._attributes = _attributes(cell)
         # Zeros that depend on nothing are made once for each size of a batch; nobody writes to them
         constant = not any(part.requires_grad or part.any() for part in start) and next(cell.buffers(), None) is None
-        self._zeros: dict[int, Sequence[Tensor]] | None = {} if constant else None
+        self._zeros: dict[int, Sequence[Tensor] | None] | None = {} if constant else None
 
     def holds(self, cell: Cell, dtype: torch.dtype) -> bool:
         """Whether the cell is as it was, its parameters apart."""
@@ -48,16 +48,27 @@ class Known:
         same = len(attributes) == len(self._attributes) and all(map(is_, attributes, self._attributes))
         return same and dtype is self.dtype
 
-    def own_state(self, cell: Cell, batch: int) -> Sequence[Tensor]:
-        """The cell's own state before the first step."""
+    def own_state(self, cell: Cell, batch: int) -> Sequence[Tensor] | None:
+        """The cell's own state before the first step, where the engine takes it as it is."""
         if self._zeros is None:
-            return cell.initial_state(batch)
+            return self.taken(cell.initial_state(batch), batch)
         state = self._zeros.get(batch)
         if state is None:
             if len(self._zeros) >= 16:
                 self._zeros.clear()
             with torch.inference_mode(False):  # for calls with gradients, too
-                state = self._zeros[batch] = cell.initial_state(batch)
+                state = self._zeros[batch] = self.taken(cell.initial_state(batch), batch)
+        return state
+
+    def taken(self, state: Sequence[Tensor], batch: int) -> Sequence[Tensor] | None:
+        """A state if the engine takes it as it is, else None."""
+        if len(state) != len(self.step.widths):
+            return None
+        for part, width in zip(state, self.step.widths, strict=True):
+            if part.dtype is not self.dtype or part.shape != (batch, width):
+                return None
+            if not (part.is_contiguous() and part.is_cpu):
+                return None
         return state
 
 
@@ -109,19 +120,16 @@ def _over(known: Known, direction: Direction, inputs: Tensor, keep: str) -> Pass
     step, dtype = known.step, known.dtype
     steps, batch, _ = inputs.shape
     state = fresh if state is None else state
-    state = known.own_state(cell, batch) if state is None else state
-    if len(state) != len(step.widths):
+    state = known.own_state(cell, batch) if state is None else known.taken(state, batch)
+    if state is None:
         return None
-    for part, width in zip(state, step.widths, strict=True):
-        if part.dtype is not dtype or part.shape != (batch, width) or not (part.is_contiguous() and part.is_cpu):
-            return None
     parameters = effective_tensors(cell, step.recording.parameters)
     for parameter, shape in zip(parameters, step.recording.shapes, strict=True):
         if parameter.dtype is not dtype or parameter.shape != shape or not parameter.is_cpu:
             return None
     if keep != "nothing" and not any(tensor.requires_grad for tensor in (*parameters, inputs, *state)):
         keep = "nothing"
-    return Pass(step, Given(inputs, state, [], parameters), Timing(*dense_steps(steps, batch, reverse), None), keep)
+    return Pass(step, Given(inputs, state, [], parameters), dense_timing(steps, batch, reverse), keep)
 
 
 def _known_of(cell: Cell, dtype: torch.dtype, multiplied: int) -> Known | None:

@@ -37,11 +37,11 @@ def numbers(inputs: Tensor) -> torch.dtype:
 
 def products(inputs: Tensor) -> int:
     """What matmuls multiply in a call with such inputs: FLOAT32; BFLOAT16 or PAIRS if asked for and possible."""
+    if not torch.is_autocast_enabled("cpu"):
+        return _possible(None) if inputs.dtype is torch.float32 else FLOAT32
     if numbers(inputs) != torch.float32:
         return FLOAT32
-    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16:
-        return _possible(BFLOAT16)
-    return _possible(None)
+    return _possible(BFLOAT16 if torch.get_autocast_dtype("cpu") == torch.bfloat16 else None)
 
 
 @torch.compiler.assume_constant_result
@@ -50,7 +50,7 @@ def _possible(asked: int | None) -> int:
 
     A compiled graph keeps what it found.
     """
-    if not has_bfloat16():
+    if engine is None or not engine.has_bfloat16():
         return FLOAT32
     # As torch.set_float32_matmul_precision sets it; asking by its own name fails where programs set it in other ways
     return asked or _MEANINGS.get(_MATMUL.fp32_precision, FLOAT32)

@@ -113,9 +113,10 @@ class Recurrent(nn.Module):
             if depth and self.between is not None:
                 values = self.between(values)
             entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
+            first = len(ends)
             directions = [
-                Direction(cell, state and state[position], fresh and fresh[position], direction == 1)
-                for direction, (position, cell) in enumerate(enumerate(layer, len(ends)))
+                Direction(cell, state and state[first + i], fresh and fresh[first + i], i == 1)
+                for i, cell in enumerate(layer)
             ]
             options = (self.backend, self.memory)
             found = unroll_together(directions, entering, lengths=lengths, reset=reset, options=options)
