@@ -15,6 +15,7 @@ from echoic.engine.call import Call
 
 Run = Callable[[Cell, Call, Tensor | None], tuple[Tensor, Any]]  # cell, call, cleared rows: outputs, last state
 _WORTH_A_MATMUL = 2000  # rows below which the matmuls of a segment are too small to be fast
+_WORTH_A_SEGMENT = 8000  # rows from which on what a segment costs beside its steps, some milliseconds, is not noticed
 
 
 class Segments(NamedTuple):
@@ -47,12 +48,18 @@ class Segments(NamedTuple):
 
 def run_in_segments(cell: Cell, call: Call, cleared: Tensor | None, run: Run) -> tuple[Tensor, Any]:
     """Outputs [T, B, O] and the last state, of which the backward keeps one state in about sqrt(T)."""
-    total, batch = call.inputs.shape[:2]
-    size = max(1, math.isqrt(total), min(_WORTH_A_MATMUL // batch, total // 4))
+    size = segment_size(*call.inputs.shape[:2])
     parameters = dict(cell.named_parameters())
     segments = Segments(cell, tuple(parameters), call, cleared, run, size)
     outputs, *last = _Segmented.apply(segments, call.inputs, *call.state, *parameters.values())  # pyright: ignore
     return outputs, type(call.state)(*last)
+
+
+def segment_size(total: int, batch: int) -> int:
+    """Steps of a segment: about sqrt(T), or more where that is little work, as long as it is a small part of all."""
+    return max(
+        1, math.isqrt(total), min(_WORTH_A_MATMUL // batch, total // 4), min(_WORTH_A_SEGMENT // batch, total // 32)
+    )
 
 
 class _Segmented(torch.autograd.Function):
