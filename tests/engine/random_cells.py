@@ -39,6 +39,16 @@ def _one(wide: int, drawn: int) -> int:
     return 1
 
 
+def _pair(x: Tensor) -> Tensor:
+    """[B, 2, W]"""
+    return torch.stack([x, torch.sin(x)], 1)
+
+
+def _two(x: Tensor, y: Tensor) -> Tensor:
+    """[B, W, 2]"""
+    return torch.stack([x, y.expand_as(x)], 2)
+
+
 KINDS: dict[str, Kind] = {
     "matmul": Kind(lambda x, w: x @ w, lambda n, m: [(n, m)], _drawn),
     "matmul, bias": Kind(lambda x, w, b: x @ w + b, lambda n, m: [(n, m), (1, m)], _drawn),
@@ -66,6 +76,28 @@ KINDS: dict[str, Kind] = {
     "scaled": Kind(lambda x, a: x * a, lambda n, m: [()]),
     "weighed": Kind(lambda x, w: x * w, lambda n, m: [(n,)]),
     "moved": Kind(lambda x, b: x + b, lambda n, m: [(n,)]),
+    "masked": Kind(lambda x, w: torch.where(w > 0, x, -x), lambda n, m: [(n,)]),
+    "expanded": Kind(lambda x, w: torch.cat([x, w.expand_as(x)], 1), lambda n, m: [(n,)], lambda n, m: 2 * n),
+    "einsum": Kind(lambda x, w: torch.einsum("bi,ij->bj", x, w), lambda n, m: [(n, m)], _drawn),
+    "from the left": Kind(lambda x, w: (w @ x.t()).t(), lambda n, m: [(m, n)], _drawn),
+    "by a vector": Kind(lambda x, w: (x @ w).unsqueeze(1), lambda n, m: [(n,)], _one),
+    "one matrix for two": Kind(lambda x, w: (_pair(x) @ w).sum(1), lambda n, m: [(n, m)], _drawn),
+    "a matrix for each": Kind(
+        lambda x, w: torch.einsum("bgd,gde->bge", _pair(x), w).flatten(1), lambda n, m: [(2, n, m)], lambda n, m: 2 * m
+    ),
+    "a matrix for both": Kind(
+        lambda x, w: torch.bmm(_pair(x).transpose(0, 1), w).sum(0), lambda n, m: [(2, n, m)], _drawn
+    ),
+    "norm of each": Kind(
+        lambda x, w: functional.layer_norm(_pair(x), w.shape, w).flatten(1), lambda n, m: [(n,)], lambda n, m: 2 * n
+    ),
+    "softmax of two": Kind(lambda x, y: torch.softmax(_two(x, y), 2)[:, :, 0], values=2),
+    "softmax over two": Kind(lambda x, y: torch.softmax(_two(x, y), 1)[..., 1], values=2),
+    "mean of two": Kind(lambda x, y: _two(x, y).mean(2), values=2),
+    "interleaved": Kind(lambda x: _two(x, -x).flatten(1), width=lambda n, m: 2 * n),
+    "every pair": Kind(lambda x, y: torch.tanh(x.unsqueeze(2) * y.unsqueeze(1)).sum(2), values=2),
+    "turned round": Kind(lambda x: x.flip(1)),
+    "rolled": Kind(lambda x: x.roll(1, 1)),
     "doubled": Kind(lambda x: torch.cat([x, -x], 1), width=lambda n, m: 2 * n),
     "first half": Kind(lambda x: x[:, : (x.shape[1] + 1) // 2], width=lambda n, m: (n + 1) // 2),
     "last half": Kind(lambda x: x[:, x.shape[1] // 2 :], width=lambda n, m: n - n // 2),

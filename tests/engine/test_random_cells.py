@@ -27,7 +27,7 @@ def trained(
     return {**{name: part.detach() for name, part in parts.items()}, **found}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipes(), st.sampled_from(["store", "recompute", "checkpoint"]), st.booleans())
 def test_random_cells(recipe: Recipe, memory: str, ragged: bool) -> None:
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def test_every_kind_is_drawn() -> None:
     """The random cells above cover what there is."""
     seen: set[str] = set()
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
     @given(recipes())
     def collect(recipe: Recipe) -> None:
         seen.update(operation.kind for operation in recipe.operations)

@@ -15,7 +15,7 @@ from echoic.cells import Cell
 from echoic.engine import unroll
 from echoic.errors import BackendError
 
-INPUTS, H = 3, 5
+INPUTS, H, G, D = 3, 6, 2, 3  # units are G groups of D
 
 
 class State(NamedTuple):
@@ -46,6 +46,14 @@ def way(update: Update, projects: bool = True, refusal: str = "", **shapes: tupl
     return Way(update, {"w": (INPUTS, H), **shapes}, projects, refusal)
 
 
+def groups(values: Tensor) -> Tensor:
+    return values.view(-1, G, D)
+
+
+def of_two(gates: Tensor) -> Tensor:
+    return torch.sigmoid(gates[:, 0]) * torch.tanh(gates[:, 1])
+
+
 def gated(sums: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f = sums.chunk(2, dim=1)
     return torch.sigmoid(i) * torch.tanh(c), torch.sigmoid(f) * c + 0.1 * i
@@ -62,8 +70,8 @@ WAYS = {
     "cat of h and c": way(lambda s, p, h, c: p + torch.cat([h, c], 1) @ s.u, u=(2 * H, H)),
     "masked": way(lambda s, p, h, c: p + h @ (s.u * (s.v > 0)), u=SQUARE, v=SQUARE),
     "two products": way(lambda s, p, h, c: p + h @ s.u + c @ s.v, u=SQUARE, v=SQUARE),
-    "columns of a matrix": way(lambda s, p, h, c: p + h @ s.u[:, 2:7], u=(H, 9)),
-    "rows of a matrix": way(lambda s, p, h, c: p + h @ s.u[1:6], u=(9, H)),
+    "columns of a matrix": way(lambda s, p, h, c: p + h @ s.u[:, 2:8], u=(H, 9)),
+    "rows of a matrix": way(lambda s, p, h, c: p + h @ s.u[1:7], u=(9, H)),
     "part of h": way(lambda s, p, h, c: p + h[:, 1:4] @ s.u, u=(3, H)),
     "linear of a part": way(lambda s, p, h, c: p + functional.linear(h[:, 1:4], s.u), u=(H, 3)),
     "a number": way(lambda s, p, h, c: p + h * s.a, a=()),
@@ -86,9 +94,68 @@ WAYS = {
     "layer norm": way(lambda s, p, h, c: p + functional.layer_norm(h @ s.u, (H,)), u=SQUARE),
     "where": way(lambda s, p, h, c: torch.where(p > 0, h @ s.u, p), u=SQUARE),
     "less its maximum": way(lambda s, p, h, c: p - (h @ s.u).amax(1, keepdim=True) * h, u=SQUARE),
-    "einsum": way(lambda s, p, h, c: p + torch.einsum("bh,ho->bo", h, s.u), refusal="programs keep", u=SQUARE),
-    "matrix first": way(lambda s, p, h, c: p + (s.u @ h.t()).t(), refusal="no row and no vector", u=SQUARE),
-    "a vector's product": way(lambda s, p, h, c: p + (h @ s.b).unsqueeze(1), refusal="transposed batch", b=(H,)),
+    "einsum": way(lambda s, p, h, c: p + torch.einsum("bh,ho->bo", h, s.u), u=SQUARE),
+    "einsum of a transpose": way(lambda s, p, h, c: p + torch.einsum("bh,oh->bo", h, s.u), u=SQUARE),
+    "matrix first": way(lambda s, p, h, c: p + (s.u @ h.t()).t(), u=SQUARE),
+    "a vector's product": way(lambda s, p, h, c: p + (h @ s.b).unsqueeze(1), b=(H,)),
+    "bilinear": way(lambda s, p, h, c: p + torch.einsum("bi,ij,bj->b", h, s.u, c).unsqueeze(1), u=SQUARE),
+    "normalised": way(lambda s, p, h, c: p + functional.normalize(h, dim=1)),
+    "by its norm": way(lambda s, p, h, c: p + h / (torch.linalg.vector_norm(h, dim=1, keepdim=True) + 1)),
+    "rows by each other": way(lambda s, p, h, c: p + (h * c).sum(1)[:, None] * h),
+    "by a matrix of the row": way(lambda s, p, h, c: p + (h.unsqueeze(2) @ c.unsqueeze(1) @ p.unsqueeze(2)).squeeze(2)),
+    "a matrix of the row": way(lambda s, p, h, c: p + (h.unsqueeze(2) * c.unsqueeze(1) * s.u).sum(2), u=SQUARE),
+    "repeated": way(lambda s, p, h, c: p + h[:, :3].repeat(1, 2)),
+    "rolled": way(lambda s, p, h, c: p + h.roll(1, 1)),
+    "turned round": way(lambda s, p, h, c: p + h.flip(1)),
+    "every second": way(lambda s, p, h, c: p + torch.cat([h[:, ::2], h[:, 1::2]], 1)),
+    "interleaved": way(lambda s, p, h, c: p + torch.stack([h[:, :3], c[:, :3]], 2).reshape(-1, H)),
+    "a bias for all rows": way(lambda s, p, h, c: p + torch.cat([h[:, :5], s.b.expand(len(h), 1)], 1), b=(1,)),
+    "a bias as large": way(lambda s, p, h, c: p + h * s.b.expand_as(h), b=(H,)),
+    "where a parameter is": way(lambda s, p, h, c: torch.where(s.b > 0, h, p), b=(H,)),
+    "but where one is": way(lambda s, p, h, c: torch.where(~(s.b > 0) & (h > 0), h, p), b=(H,)),
+    "as many as are": way(lambda s, p, h, c: p + 0.1 * h * (s.b > 0).sum(), b=(H,)),
+    "maxout": way(lambda s, p, h, c: p + (h @ s.u).view(-1, H, 2).amax(2), u=(H, 2 * H)),
+    "minima": way(lambda s, p, h, c: p + groups(h).amin(2, keepdim=True).expand(-1, -1, D).reshape(-1, H)),
+    "gates of a dimension": way(lambda s, p, h, c: p + of_two((h @ s.u).view(-1, 2, H)), u=(H, 2 * H)),
+    "group norm": way(lambda s, p, h, c: p + functional.group_norm(h @ s.u, G, s.g, s.b), u=SQUARE, g=(H,), b=(H,)),
+    "a matrix a group": way(
+        lambda s, p, h, c: p + torch.einsum("bgd,gde->bge", groups(h), s.r).reshape(-1, H), r=(G, D, D)
+    ),
+    "turned ones": way(lambda s, p, h, c: p + torch.einsum("bgd,ged->bge", groups(h), s.r).reshape(-1, H), r=(G, D, D)),
+    "by bmm": way(
+        lambda s, p, h, c: p + torch.bmm(groups(h).transpose(0, 1), s.r).transpose(0, 1).reshape(-1, H), r=(G, D, D)
+    ),
+    "by bmm from the left": way(
+        lambda s, p, h, c: p + torch.bmm(s.r, groups(h).permute(1, 2, 0)).permute(2, 0, 1).reshape(-1, H), r=(G, D, D)
+    ),
+    "one matrix for all groups": way(lambda s, p, h, c: p + (groups(h) @ s.r).reshape(-1, H), r=(D, D)),
+    "linear of groups": way(
+        lambda s, p, h, c: p + functional.linear(groups(h), s.r, s.b).reshape(-1, H), r=(D, D), b=(D,)
+    ),
+    "a matrix on either side": way(
+        lambda s, p, h, c: p + ((groups(h) @ s.a).transpose(1, 2) @ s.b).transpose(1, 2).reshape(-1, H),
+        a=(D, D),
+        b=(G, G),
+    ),
+    "norm of groups": way(
+        lambda s, p, h, c: p + functional.layer_norm(groups(h), (D,), s.g, s.b).reshape(-1, H), g=(D,), b=(D,)
+    ),
+    "scale of groups": way(
+        lambda s, p, h, c: p + (groups(h) * torch.sigmoid(h @ s.u)[:, :, None] * s.a[:, None]).reshape(-1, H),
+        u=(H, G),
+        a=(G,),
+    ),
+    "softmax of groups": way(lambda s, p, h, c: p + torch.softmax(groups(h), -1).reshape(-1, H)),
+    "softmax over groups": way(lambda s, p, h, c: p + torch.softmax(groups(h), 1).reshape(-1, H)),
+    "variance over groups": way(lambda s, p, h, c: p + groups(h).var(1).repeat(1, G)),
+    "groups exchanged": way(lambda s, p, h, c: p + groups(h).transpose(1, 2).reshape(-1, H)),
+    "groups one by one": way(
+        lambda s, p, h, c: p + torch.cat([(i + 1) * part for i, part in enumerate(groups(h).unbind(1))], 1)
+    ),
+    "matmul of every group": way(
+        lambda s, p, h, c: p + (h.view(-1, G, 1, D) @ s.r).reshape(-1, H), refusal="with each other", r=(G, D, D)
+    ),
+    "rows become features": way(lambda s, p, h, c: p + h.reshape(H, -1).t(), refusal="mixes the rows"),
 }
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import fx
 
+from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, has_rows, moved, shape_of
 from echoic.errors import ProgramError
 from echoic.program import Builder, Operand
 
 aten = torch.ops.aten
-
-
-class Row(NamedTuple):
-    """A traced value of [B, width] or, as sums without ``keepdim`` give it, [B]."""
-
-    value: Operand
-    width: int
-    transposed: bool = False
-
-
-class Untraceable(Exception):
-    """An operation that a program cannot express."""
 
 
 class Translator:
@@ -33,10 +24,13 @@ class Translator:
     Args:
         builder: what operations are written to.
         read: the row value of a node or a number; parameters become sources.
-        matrix: the name of the source for a node that is a matrix parameter.
+        matrix: the name of the source for a node that is a matrix parameter: of a stack of them the one of a position,
+            turned if that is asked for.
     """
 
-    def __init__(self, builder: Builder, read: Callable[[Any], Row], matrix: Callable[[fx.Node], str]) -> None:
+    def __init__(
+        self, builder: Builder, read: Callable[[Any], Row], matrix: Callable[[fx.Node, int | None, bool], str]
+    ) -> None:
         self.builder, self.read, self.matrix = builder, read, matrix
 
     def translate(self, node: fx.Node) -> Any:
@@ -48,49 +42,95 @@ class Translator:
         return handler(self, node)
 
     def pointwise(self, kind: str, *arguments: Any) -> Row:
-        """An operation on values of one width after spreading single columns."""
+        """An operation on values whose features are spread to one shape."""
         rows = [argument if isinstance(argument, Row) else self.read(argument) for argument in arguments]
-        if any(row.transposed for row in rows):
-            raise Untraceable("it works on a transposed batch")
-        width = max(row.width for row in rows)
-        operands = [self.builder.spread(row.value, width) for row in rows]
+        form = _common(rows)
+        operands = [self.spread(row, *form) for row in rows]
         try:
-            return Row(self.builder.emit(kind, *operands, width=width), width)
+            return Row(self.builder.emit(kind, *operands, width=math.prod(form[0])), *form)
         except ProgramError as error:
             raise Untraceable(str(error)) from None
 
-    def reduce(self, kind: str, row: Row) -> Row:
-        """The sum or the maximum over the features."""
-        if row.width == 1:
+    def spread(self, row: Row, dims: tuple[int, ...], axis: int | None, groups: int = 1) -> Operand:
+        """A value whose features PyTorch would spread to a shape, as many as that has."""
+        if row.width in (1, math.prod(dims)):
+            return self.builder.spread(row.value, math.prod(dims))
+        numbers = torch.arange(row.width).reshape(row.shape(1)).broadcast_to(Row(0.0, dims, axis, groups).shape(1))
+        return columns(self.builder, row.value, row.width, numbers.flatten().tolist())
+
+    def reduce(self, kind: str, row: Row, over: Sequence[int]) -> Row:
+        """The sum or the maximum over some of the features' dimensions, which stay with one feature each."""
+        dims = tuple(1 if i in over else size for i, size in enumerate(row.dims))
+        count, size = math.prod(dims), row.width // math.prod(dims)
+        if size == 1:
             return row
-        return Row(self.builder.emit(kind, self.builder.full(row.value, row.width), width=1), 1)
+        value = self.builder.full(row.value, row.width)
+        order = torch.arange(row.width).reshape(row.dims).movedim(list(over), list(range(-len(over), 0)))
+        groups: list[list[int]] = order.reshape(count, size).tolist()
+        if count > 1 and groups == torch.arange(row.width).reshape(size, count).t().tolist():  # the first dimensions
+            pieces = [self.builder.slice(value, i * count, (i + 1) * count) for i in range(size)]
+            pairwise = {"sum": "add", "max": "maximum"}[kind]
+            made = functools.reduce(lambda a, b: self.builder.emit(pairwise, a, b, width=count), pieces)
+            return row._replace(value=made, dims=dims)
+        parts = [columns(self.builder, value, row.width, group) for group in groups]
+        found = [self.builder.full(self.builder.emit(kind, part, width=1), 1) for part in parts]
+        return row._replace(value=self.joined([(part, 1) for part in found]), dims=dims)
 
-    def mean(self, row: Row) -> Row:
-        return self.pointwise("mul", self.reduce("sum", row), 1.0 / row.width)
+    def mean(self, row: Row, over: Sequence[int]) -> Row:
+        """The mean over some of the features' dimensions."""
+        return self.pointwise("mul", self.reduce("sum", row, over), 1.0 / math.prod(row.dims[i] for i in over))
 
-    def matmul(self, value: Any, parameter: Any) -> Row:
-        row = self.read(value)
-        if not isinstance(parameter, fx.Node) or row.transposed:
-            raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-        columns = int(parameter.meta["val"].shape[1])
-        operand = self.builder.full(row.value, row.width)
-        return Row(self.builder.emit("matmul", operand, self.matrix(parameter), width=columns), columns)
+    def joined(self, parts: Sequence[tuple[Operand, int]]) -> Operand:
+        """Values of so many columns side by side."""
+        full = [self.builder.full(*part) for part in parts]
+        return full[0] if len(full) == 1 else self.builder.emit("concat", *full, width=sum(width for _, width in parts))
+
+    def product(self, row: Row, parameter: fx.Node, position: int | None = None, turned: bool = False) -> Operand:
+        """A value by a matrix, one of a stack, or a turned one."""
+        columns = shape_of(parameter)[-2 if turned else -1]
+        matrix = self.matrix(parameter, position, turned)
+        return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=columns)
+
+    def slices(self, row: Row) -> list[Row]:
+        """Along the first dimension of the features."""
+        count, (_, *rest) = row.dims[0], row.dims
+        width = row.width // count
+        cut = [self.builder.slice(row.value, i * width, (i + 1) * width) for i in range(count)]
+        return [Row(part, tuple(rest), 0) for part in cut]
 
 
-def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(node.meta["val"].shape)
+def _common(rows: Sequence[Row]) -> tuple[tuple[int, ...], int | None, int]:
+    """The shape of features, the place of the batch and its groups, to which PyTorch spreads several values."""
+    try:
+        shape = torch.broadcast_shapes(*(row.shape(ROWS) for row in rows))
+    except RuntimeError as error:
+        raise Untraceable(str(error).splitlines()[0]) from None
+    if all(row.axis is None for row in rows):
+        return tuple(shape), None, 1
+    places = {row.axis - len(row.shape(1)) for row in rows if row.axis is not None}
+    if len(places) > 1:
+        raise Untraceable("it meets the rows of the batch with features")
+    return form_of(shape)
 
 
 def _argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
     return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
 
 
-def _of_features(node: fx.Node, dims: Any) -> None:
-    """Refuse reductions that are not over the features of a row."""
-    rank = len(_shape(node.args[0]))
+def _features(node: fx.Node, dims: Any) -> list[int]:
+    """Which of the features' dimensions are meant by some of a node's first argument; none may be the batch."""
+    shape = shape_of(node.args[0])
+    row, rank = Row(0.0, *form_of(shape)), len(shape)
     dims = [dims] if isinstance(dims, int) else list(dims or range(rank))
-    if rank != 2 or [dim % rank for dim in dims] != [1]:
+    found = sorted(dim % rank for dim in dims)
+    if row.axis in found:
         raise Untraceable(f"it reduces dimensions {dims} of a value of rank {rank}; programs reduce over the features")
+    return [row.feature(dim) for dim in found]
+
+
+def _shaped(row: Row, node: fx.Node) -> Row:
+    """A value in the shape that a node gives it, which has the same features."""
+    return Row(row.value, *form_of(shape_of(node)))
 
 
 def _map(kind: str) -> Callable[[Translator, fx.Node], Row]:
@@ -114,98 +154,11 @@ def _scaled(kind: str) -> Callable[[Translator, fx.Node], Row]:
 
 
 def _same(translator: Translator, node: fx.Node) -> Row:
-    """Operations that leave every row as it is."""
-    row = translator.read(node.args[0])
-    shape = _shape(node)
-    width = 1 if len(shape) == 1 else shape[-1]
-    if len(shape) > 2 or width != row.width:
-        raise Untraceable(f"it gives a value the shape {list(shape)}; programs keep [B, features]")
-    return row
+    return translator.read(node.args[0])
 
 
-def _expand(translator: Translator, node: fx.Node) -> Row:
-    row, shape = translator.read(node.args[0]), _shape(node)
-    if len(shape) != 2:
-        raise Untraceable(f"it expands a value to {len(shape)} dimensions")
-    return Row(translator.builder.spread(row.value, shape[1]), shape[1])
-
-
-def _split(translator: Translator, node: fx.Node) -> tuple[Row, ...]:
-    row, sizes = translator.read(node.args[0]), _argument(node, 1, "split_sizes")
-    if _argument(node, 2, "dim", 0) % 2 != 1:
-        raise Untraceable("it splits the batch")
-    if isinstance(sizes, int):
-        sizes = [min(sizes, row.width - at) for at in range(0, row.width, sizes)]
-    parts, at = [], 0
-    for size in sizes:
-        parts.append(Row(translator.builder.slice(row.value, at, at + size), size))
-        at += size
-    return tuple(parts)
-
-
-def _slice(translator: Translator, node: fx.Node) -> Row:
-    row, dim = translator.read(node.args[0]), _argument(node, 1, "dim", 0)
-    size = _shape(node.args[0])[dim]
-    start, stop = _argument(node, 2, "start") or 0, _argument(node, 3, "end")
-    start, stop, _ = slice(start, stop).indices(size)
-    if _argument(node, 4, "step", 1) != 1 or (dim == 0 and (start, stop) != (0, size)):
-        raise Untraceable("it takes some rows of the batch, or features at intervals")
-    return row if dim == 0 else Row(translator.builder.slice(row.value, start, stop), stop - start)
-
-
-def _select(translator: Translator, node: fx.Node) -> Row:
-    row, dim, index = translator.read(node.args[0]), node.args[1], node.args[2]
-    if dim % 2 != 1:  # pyright: ignore
-        raise Untraceable("it takes one row of the batch")
-    index = int(index) % row.width  # pyright: ignore
-    return Row(translator.builder.slice(row.value, index, index + 1), 1)
-
-
-def _concat(translator: Translator, node: fx.Node) -> Row:
-    if _argument(node, 1, "dim", 0) % 2 != 1:
-        raise Untraceable("it joins along the batch")
-    rows = [(translator.read(part), _shape(part)[1]) for part in node.args[0]]  # pyright: ignore
-    return _joined(translator, rows)
-
-
-def _joined(translator: Translator, rows: list[tuple[Row, int]]) -> Row:
-    parts = [translator.builder.full(translator.builder.spread(row.value, width), width) for row, width in rows]
-    total = sum(width for _, width in rows)
-    return (
-        Row(parts[0], total) if len(parts) == 1 else Row(translator.builder.emit("concat", *parts, width=total), total)
-    )
-
-
-def _slice_scatter(translator: Translator, node: fx.Node) -> Row:
-    base, part = translator.read(node.args[0]), translator.read(node.args[1])
-    dim = _argument(node, 2, "dim", 0)
-    width = _shape(node)[1]
-    start, stop, _ = slice(_argument(node, 3, "start"), _argument(node, 4, "end")).indices(_shape(node)[dim])
-    if dim == 0:
-        return part
-    pieces = [(Row(translator.builder.slice(base.value, 0, start), start), start)] if start else []
-    pieces.append((part, stop - start))
-    if stop < width:
-        pieces.append((Row(translator.builder.slice(base.value, stop, width), width - stop), width - stop))
-    return _joined(translator, pieces)
-
-
-def _pad(translator: Translator, node: fx.Node) -> Row:
-    row, padding = translator.read(node.args[0]), node.args[1]
-    left, right, *more = (int(size) for size in padding)  # pyright: ignore
-    fill = float(_argument(node, 2, "value", 0) or 0)
-    if any(more) or left < 0 or right < 0:
-        raise Untraceable("it pads along the batch or cuts")
-    parts = [(Row(fill, left), left)] * bool(left) + [(row, row.width)] + [(Row(fill, right), right)] * bool(right)
-    return _joined(translator, parts)
-
-
-def _permute(translator: Translator, node: fx.Node) -> Row:
-    row = translator.read(node.args[0])
-    if len(_shape(node)) != 2:
-        raise Untraceable("it permutes more than two dimensions")
-    turned = packet_is(node, aten.t) or packet_is(node, aten.transpose) or list(node.args[1]) == [1, 0]  # pyright: ignore
-    return row._replace(transposed=row.transposed != turned)
+def _moved(translator: Translator, node: fx.Node) -> Any:
+    return moved(translator.builder, node, translator.read)
 
 
 def packet_is(node: fx.Node, packet: Any) -> bool:
@@ -213,50 +166,52 @@ def packet_is(node: fx.Node, packet: Any) -> bool:
     return getattr(node.target, "overloadpacket", None) is packet
 
 
-def _sum(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, _argument(node, 1, "dim"))
-    return translator.reduce("sum", translator.read(node.args[0]))
+def _reduction(kind: str) -> Callable[[Translator, fx.Node], Row]:
+    def handler(translator: Translator, node: fx.Node) -> Row:
+        over = _features(node, _argument(node, 1, "dim"))
+        return _shaped(translator.reduce(kind, translator.read(node.args[0]), over), node)
+
+    return handler
 
 
 def _mean(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, _argument(node, 1, "dim"))
-    return translator.mean(translator.read(node.args[0]))
-
-
-def _max(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, _argument(node, 1, "dim"))
-    return translator.reduce("max", translator.read(node.args[0]))
+    over = _features(node, _argument(node, 1, "dim"))
+    return _shaped(translator.mean(translator.read(node.args[0]), over), node)
 
 
 def _min(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, _argument(node, 1, "dim"))
+    over = _features(node, _argument(node, 1, "dim"))
     negative = translator.pointwise("neg", translator.read(node.args[0]))
-    return translator.pointwise("neg", translator.reduce("max", negative))
+    return _shaped(translator.pointwise("neg", translator.reduce("max", negative, over)), node)
 
 
-def _variance(translator: Translator, row: Row, correction: float) -> tuple[Row, Row]:
-    mean = translator.mean(row)
+def _variance(translator: Translator, row: Row, over: Sequence[int], correction: float) -> tuple[Row, Row]:
+    mean = translator.mean(row, over)
     centred = translator.pointwise("sub", row, mean)
-    squares = translator.reduce("sum", translator.pointwise("mul", centred, centred))
-    return translator.pointwise("mul", squares, 1.0 / (row.width - correction)), mean
+    squares = translator.reduce("sum", translator.pointwise("mul", centred, centred), over)
+    count = math.prod(row.dims[i] for i in over)
+    return translator.pointwise("mul", squares, 1.0 / (count - correction)), mean
 
 
 def _var(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, _argument(node, 1, "dim"))
-    return _variance(translator, translator.read(node.args[0]), node.kwargs.get("correction", 1))[0]  # pyright: ignore
+    over = _features(node, _argument(node, 1, "dim"))
+    row, correction = translator.read(node.args[0]), node.kwargs.get("correction", 1)
+    return _shaped(_variance(translator, row, over, correction)[0], node)  # pyright: ignore
 
 
 def _var_mean(translator: Translator, node: fx.Node) -> tuple[Row, Row]:
-    _of_features(node, _argument(node, 1, "dim"))
-    return _variance(translator, translator.read(node.args[0]), node.kwargs.get("correction", 1))  # pyright: ignore
+    over = _features(node, _argument(node, 1, "dim"))
+    row, correction = translator.read(node.args[0]), node.kwargs.get("correction", 1)
+    variance, mean = _variance(translator, row, over, correction)  # pyright: ignore
+    form = form_of(node.meta["val"][0].shape)
+    return Row(variance.value, *form), Row(mean.value, *form)
 
 
 def _layer_norm(translator: Translator, node: fx.Node) -> tuple[Row, Row, Row]:
     value, shape, weight, bias, epsilon = node.args
     row = translator.read(value)
-    if list(shape) != [row.width]:  # pyright: ignore
-        raise Untraceable("it normalises over more than the features")
-    variance, mean = _variance(translator, row, 0)
+    over = _features(node, [-1 - i for i in range(len(shape))])  # pyright: ignore
+    variance, mean = _variance(translator, row, over, 0)
     scale = translator.pointwise("rsqrt", translator.pointwise("add", variance, epsilon))
     made = translator.pointwise("mul", translator.pointwise("sub", row, mean), scale)
     if weight is not None:
@@ -267,10 +222,10 @@ def _layer_norm(translator: Translator, node: fx.Node) -> tuple[Row, Row, Row]:
 
 
 def _softmax(translator: Translator, node: fx.Node) -> Row:
-    _of_features(node, node.args[1])
+    over = _features(node, node.args[1])
     row = translator.read(node.args[0])
-    grown = translator.pointwise("exp", translator.pointwise("sub", row, translator.reduce("max", row)))
-    return translator.pointwise("div", grown, translator.reduce("sum", grown))
+    grown = translator.pointwise("exp", translator.pointwise("sub", row, translator.reduce("max", row, over)))
+    return translator.pointwise("div", grown, translator.reduce("sum", grown, over))
 
 
 def _softplus(translator: Translator, node: fx.Node) -> Row:
@@ -309,19 +264,57 @@ def _remainder(translator: Translator, node: fx.Node) -> Row:
 
 
 def _matmul(translator: Translator, node: fx.Node) -> Row:
-    return translator.matmul(node.args[0], node.args[1])
+    return _product(translator, *node.args[:2])  # pyright: ignore
+
+
+def _product(translator: Translator, first: fx.Node, second: fx.Node) -> Row:
+    """[B, K] by a matrix [K, N], [B * G, K] likewise, or a matrix [N, K] by [K, B]."""
+    left, right = _operand(translator, first), _operand(translator, second)
+    if isinstance(left, Row) and right is None and left.axis == 0:
+        rows = [left] if left.groups == 1 else translator.slices(left)
+        width = shape_of(second)[1]
+        made = translator.joined([(translator.product(row, second), width) for row in rows])
+        return left._replace(value=made, dims=(*left.dims[:-1], width))
+    if left is None and isinstance(right, Row) and right.axis == 1 and right.groups == 1:
+        return Row(translator.product(right, first, turned=True), shape_of(first)[:1], 1)
+    raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
+
+
+def _operand(translator: Translator, node: fx.Node) -> Row | None:
+    """The value of a row, or None of a parameter."""
+    return translator.read(node) if has_rows(shape_of(node)) else None
 
 
 def _add_matmul(translator: Translator, node: fx.Node) -> Row:
-    product = translator.matmul(node.args[1], node.args[2])
+    product = _product(translator, node.args[1], node.args[2])  # pyright: ignore
     beta, alpha = node.kwargs.get("beta", 1), node.kwargs.get("alpha", 1)
     added = node.args[0] if beta == 1 else translator.pointwise("mul", node.args[0], beta)
     return translator.pointwise("add", product if alpha == 1 else translator.pointwise("mul", product, alpha), added)
 
 
+def _stacked_matmul(translator: Translator, node: fx.Node) -> Row:
+    """A matrix for each group of features, [G, B, K] by [G, K, N] or [G, N, K] by [G, K, B]; or two values, row by row,
+    [B, N, K] by [B, K, M]."""
+    first, second = node.args[:2]
+    left, right = _operand(translator, first), _operand(translator, second)  # pyright: ignore
+    dims, axis, groups = form_of(shape_of(node))
+    if isinstance(left, Row) and right is None and left.axis == 1 and groups == 1:
+        parts = [translator.product(part, second, i) for i, part in enumerate(translator.slices(left))]  # pyright: ignore
+    elif left is None and isinstance(right, Row) and right.axis == 2 and groups == 1:
+        parts = [translator.product(part, first, i, True) for i, part in enumerate(translator.slices(right))]  # pyright: ignore
+    elif isinstance(left, Row) and isinstance(right, Row) and left.axis == right.axis == 0 and groups == 1:
+        (n, k), (_, m) = left.dims, right.dims
+        turned = columns(translator.builder, right.value, k * m, torch.arange(k * m).view(k, m).t().flatten().tolist())
+        every = translator.pointwise("mul", Row(left.value, (n, 1, k)), Row(turned, (1, m, k)))
+        return Row(translator.reduce("sum", every, [2]).value, dims, axis)
+    else:
+        raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
+    return Row(translator.joined([(part, dims[1]) for part in parts]), dims, axis)
+
+
 def _overwrite(translator: Translator, node: fx.Node) -> Row:
-    width, row = _shape(node)[1], translator.read(node.args[1])
-    return Row(translator.builder.spread(row.value, width), width)
+    form = form_of(shape_of(node))
+    return Row(translator.spread(translator.read(node.args[1]), *form), *form)
 
 
 def _item(translator: Translator, node: fx.Node) -> Any:
@@ -332,11 +325,16 @@ _SAME_NAME = (
     "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh "
     "mul div maximum minimum lt le eq ne where"
 )
-_NOTHING_TO_ROWS = "clone alias detach view reshape unsqueeze squeeze _to_copy _unsafe_view lift_fresh_copy"
+_NOTHING_TO_ROWS = "clone alias detach _to_copy lift_fresh_copy"
+_MOVE_FEATURES = (
+    "view reshape _unsafe_view unsqueeze squeeze expand permute t transpose slice select split split_with_sizes unbind "
+    "cat stack slice_scatter select_scatter constant_pad_nd repeat flip roll diagonal"
+)
 HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     operator.getitem: _item,
     **{getattr(aten, name): _map(name) for name in _SAME_NAME.split()},
     **{getattr(aten, name): _same for name in _NOTHING_TO_ROWS.split()},
+    **{getattr(aten, name): _moved for name in _MOVE_FEATURES.split()},
     torch.ops.prims.convert_element_type: _same,
     aten.sgn: _map("sign"),
     aten.gt: _turned("lt"),
@@ -359,20 +357,9 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.clamp_max: lambda translator, node: translator.pointwise("minimum", *node.args),
     aten.pow: _power,
     aten.remainder: _remainder,
-    aten.expand: _expand,
-    aten.split_with_sizes: _split,
-    aten.split: _split,
-    aten.slice: _slice,
-    aten.select: _select,
-    aten.cat: _concat,
-    aten.slice_scatter: _slice_scatter,
-    aten.constant_pad_nd: _pad,
-    aten.permute: _permute,
-    aten.t: _permute,
-    aten.transpose: _permute,
-    aten.sum: _sum,
+    aten.sum: _reduction("sum"),
     aten.mean: _mean,
-    aten.amax: _max,
+    aten.amax: _reduction("max"),
     aten.amin: _min,
     aten.var: _var,
     aten.var_mean: _var_mean,
@@ -380,4 +367,5 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten._softmax: _softmax,
     aten.mm: _matmul,
     aten.addmm: _add_matmul,
+    aten.bmm: _stacked_matmul,
 }  # fmt: skip

@@ -7,20 +7,22 @@ deferred: the loop keeps the operands, and one matmul or sum over all steps foll
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from echoic.cells import Cell
-from echoic.engine.aten import Row, Translator, Untraceable, packet_is
+from echoic.engine.aten import Translator, packet_is
+from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, shape_of
 from echoic.engine.simplify import simplify
 from echoic.program import Builder
 
 aten = torch.ops.aten
-ROWS = 104729  # the batch size of the recording: a prime that no feature size is taken for
 _FILLS = {aten.full, aten.full_like, aten.zeros, aten.zeros_like, aten.ones, aten.ones_like, aten.new_zeros,
           aten.new_full, aten.new_ones, aten.scalar_tensor, aten.empty_like}  # fmt: skip
 
@@ -67,7 +69,7 @@ class Sorter:
                 self.after.adopt(node, name)
             else:
                 width = node.meta["val"].shape[1]
-                self.rows[node] = Row(self.builder.source(name, "row", width), width)
+                self.rows[node] = Row(self.builder.source(name, "row", width), (width,))
         for node in self.graph.nodes:
             if node.op == "call_function":
                 self._place(node)
@@ -79,7 +81,7 @@ class Sorter:
     def parts(self, gradients: list[tuple[int, fx.Node]]) -> tuple[fx.GraphModule, fx.GraphModule, list[int]]:
         """Prologue, epilogue for some gradients, and the positions of the parameters that either takes."""
         prologue = self.before.module([node for node, _ in self.derived], [how for _, how in self.derived])
-        epilogue = self.after.module([node for _, node in gradients])
+        epilogue = self.after.module([self.after.copies[node] for _, node in gradients])
         moving = {position for position, _ in gradients}
         count = range(len(self.parameters))
         used = [i for i in count if i in moving or _uses(prologue, i) or _uses(epilogue, i)]
@@ -102,17 +104,18 @@ class Sorter:
             elif packet is aten.scalar_tensor:
                 number = float(node.args[0])  # pyright: ignore
             self.numbers[node] = number
-            if ROWS not in _shape_of(node) and not any(i in self.rows for i in inputs):
+            if not has_rows(shape_of(node)) and not any(i in self.rows for i in inputs):
                 self.before.fill(node, number)
-            if ROWS not in _shape_of(node):
+            if not has_rows(shape_of(node)):
                 self.after.fill(node, number)
             return
         if node.target is operator.getitem and isinstance(self.rows.get(inputs[0]), tuple):
             self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
             return
-        on_rows = any(i in self.rows or (i in self.numbers and ROWS in _shape_of(i)) for i in inputs)
+        has_batch = has_rows(shape_of(node))
+        on_rows = any(has_batch or i in self.rows or (i in self.numbers and has_rows(shape_of(i))) for i in inputs)
         try:
-            sums_rows = ROWS not in _shape_of(node) and node.target is not operator.getitem
+            sums_rows = not has_batch and node.target is not operator.getitem
             if on_rows and sums_rows and not self._is_tuple(node):
                 self._defer(node)
                 return
@@ -136,52 +139,70 @@ class Sorter:
     def _defer(self, node: fx.Node) -> None:
         """A sum over the rows: keep its operands."""
         first = self._read(node.args[0])
-        if packet_is(node, aten.mm):
+        if packet_is(node, aten.mm) and has_rows(shape_of(node.args[1])):
             second = self._read(node.args[1])
-            if first.transposed and not second.transposed:
-                left, right = (self.builder.full(row.value, row.width) for row in (first, second))
-                self._leaf(node, Outer(left, right))
-                return
+            if first.axis == 1 and second.axis == 0:
+                return self.after.total(node, [self._sum(pair) for pair in self._outers(first, second)])
+        elif packet_is(node, aten.bmm) and has_rows(shape_of(node.args[1])):
+            second = self._read(node.args[1])
+            if first.axis == 2 and second.axis == 1 and first.groups == 1:
+                pairs = zip(self.translator.slices(first), self.translator.slices(second), strict=True)
+                return self.after.stack(node, [self._sum(self._outers(*pair)[0]) for pair in pairs])
         elif packet_is(node, aten.sum):
             given: list[Any] = [*node.args, None]
-            rank = len(_shape_of(given[0]))
-            dims = sorted(d % rank for d in given[1]) if given[1] else list(range(rank))
-            if dims in ([0], [0, 1]) and not first.transposed:
-                if dims == [0, 1] or rank == 1:
-                    first = self.translator.reduce("sum", first)
-                self._leaf(node, ColumnSum(self.builder.full(first.value, first.width)), tuple(_shape_of(node)))
-                return
+            source = shape_of(given[0])
+            dims = [d % len(source) for d in given[1]] if given[1] else list(range(len(source)))
+            if first.axis in dims:
+                features = [first.feature(d) for d in dims if d != first.axis or first.groups > 1]
+                summed = self.translator.reduce("sum", first, features)
+                total = self._sum(ColumnSum(self.builder.full(summed.value, summed.width)))
+                return self.after.leaf(node, total, shape_of(node))
         raise Untraceable(f"{node.target} mixes the rows of the batch")
 
-    def _leaf(self, node: fx.Node, deferred: Outer | ColumnSum, shape: tuple[int, ...] | None = None) -> None:
+    def _outers(self, left: Row, right: Row) -> list[Outer]:
+        """Those whose sum is [M, B] by [B, N]: a single one, or of [M, B * G] by [B * G, N] one for each group."""
+        rights = [right] if left.groups == 1 else self.translator.slices(right)
+        found = []
+        for group, own in enumerate(rights):
+            part = columns(self.builder, left.value, left.width, range(group, left.width, left.groups))
+            pair = (part, left.width // left.groups), (own.value, own.width)
+            found.append(Outer(*(self.builder.full(*each) for each in pair)))
+        return found
+
+    def _sum(self, deferred: Outer | ColumnSum) -> fx.Node:
+        """What comes from the loop for the epilogue."""
         if deferred not in self.deferred:
             self.deferred.append(deferred)
         made = tuple(self.builder.widths[value] for value in deferred)
-        self.after.leaf(node, f"deferred_{self.deferred.index(deferred)}", made, shape)
+        return self.after.given(f"deferred_{self.deferred.index(deferred)}", made)
 
     def _read(self, argument: Any) -> Row:
         """The row value of a node, a parameter's or a number's too."""
         if isinstance(argument, int | float):
-            return Row(float(argument), 1)
+            return Row(float(argument), (), None)
         if not isinstance(argument, fx.Node):
             raise Untraceable(f"found {argument!r} among its operands")
         if argument in self.rows:
             return self.rows[argument]
+        shape = shape_of(argument)
         if argument in self.numbers:
-            return Row(self.numbers[argument], 1)
-        shape = _shape_of(argument)
-        size = shape[-1] if shape else 1
-        if not self.before.has(argument) or len(shape) > 2 or (len(shape) == 2 and shape[0] != 1):
+            number = self.numbers[argument]
+            return Row(number, *form_of(shape)) if has_rows(shape) else Row(number, shape, None)
+        if not self.before.has(argument):
             raise Untraceable(f"a parameter of shape {list(shape)} is no row and no vector")
-        return Row(self._source(argument, "vector", size), size)
+        return Row(self._source(argument, "vector", (math.prod(shape),)), shape, None)
 
-    def _matrix(self, node: fx.Node) -> str:
+    def _matrix(self, node: fx.Node, position: int | None, turned: bool) -> str:
         if not self.before.has(node):
             raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-        return self._source(node, "matrix", *_shape_of(node))
+        rows, columns = shape_of(node)[-2:]
+        return self._source(node, "matrix", (columns, rows) if turned else (rows, columns), position, turned)
 
-    def _source(self, node: fx.Node, kind: str, *shape: int) -> str:
-        key = (node, kind)
+    def _source(
+        self, node: fx.Node, kind: str, shape: tuple[int, ...], position: int | None = None, turned: bool = False
+    ) -> str:
+        made = self.before.part(node, position, turned)
+        key = (made, kind)
         if key not in self.derived:
             self.derived[key] = self.builder.source(f"p{len(self.derived)}", kind, *shape)
         return self.derived[key]
@@ -189,9 +210,9 @@ class Sorter:
     def result(self, node: Any) -> str:
         """The name of a row value that the recording returns."""
         row = self._read(node)
-        if row.transposed:
+        if row.axis != 0:
             raise TraceRefusal("a result of its step is transposed")
-        return self.builder.full(row.value, _shape_of(node)[1] if isinstance(row.value, float) else row.width)
+        return self.builder.full(row.value, row.width)
 
 
 class _Partial:
@@ -203,11 +224,12 @@ class _Partial:
         self.inputs = {name: self.graph.placeholder(f"tensor_{i}") for i, name in enumerate(parameters)}
         self.extra: dict[str, fx.Node] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}  # of what the graph takes
+        self._parts: dict[tuple[fx.Node, int | None, bool], fx.Node] = {}
         self.last = list(self.graph.nodes)[-1] if self.inputs else None
 
     def adopt(self, node: fx.Node, name: str) -> None:
         self.copies[node] = self.inputs[name]
-        self.shapes[str(self.inputs[name].target)] = _shape_of(node)
+        self.shapes[str(self.inputs[name].target)] = shape_of(node)
 
     def has(self, node: fx.Node) -> bool:
         return node in self.copies
@@ -217,27 +239,53 @@ class _Partial:
         if node.meta["val"].dtype != torch.float32:
             self.copy(node)
             return
+        self.copies[node] = self._full(list(shape_of(node)), number)
+
+    def _full(self, shape: list[int], number: float) -> fx.Node:
         like = next(iter(self.inputs.values()))
-        self.copies[node] = self.graph.call_function(aten.new_full.default, (like, list(_shape_of(node)), number))
+        return self.graph.call_function(aten.new_full.default, (like, shape, number))
 
     def copy(self, node: fx.Node) -> None:
         self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
         _on_device_of_first(self.copies[node])
 
-    def leaf(self, node: fx.Node, name: str, made_shape: tuple[int, ...], shape: tuple[int, ...] | None) -> None:
-        """What comes from the loop, and as which shape it is taken; None: as it comes."""
+    def given(self, name: str, shape: tuple[int, ...]) -> fx.Node:
+        """What comes from the loop."""
         if name not in self.extra:
-            self.shapes[name] = made_shape
+            self.shapes[name] = shape
             with self.graph.inserting_before(_first_call(self.graph)):
                 self.extra[name] = self.graph.placeholder(name)
-        made = self.extra[name]
-        self.copies[node] = (
-            made if shape is None else self.graph.call_function(aten.reshape.default, (made, list(shape)))
-        )
+        return self.extra[name]
 
-    def module(self, outputs: list[Any], kinds: list[str] | None = None) -> fx.GraphModule:
-        """The graph that gives the copies of some nodes; vectors are flattened."""
-        made = [self.copies[node] for node in outputs]
+    def leaf(self, node: fx.Node, made: fx.Node, shape: tuple[int, ...]) -> None:
+        """A node is what comes from the loop, in a shape."""
+        self.copies[node] = self.graph.call_function(aten.reshape.default, (made, list(shape)))
+
+    def total(self, node: fx.Node, made: list[fx.Node]) -> None:
+        """A node is the sum of several of those."""
+        add = lambda a, b: self.graph.call_function(aten.add.Tensor, (a, b))  # noqa: E731
+        self.copies[node] = reduce(add, made)
+
+    def stack(self, node: fx.Node, made: list[fx.Node]) -> None:
+        """A node is several of those, one above the other."""
+        self.copies[node] = self.graph.call_function(aten.stack.default, (made,))
+
+    def part(self, node: fx.Node, position: int | None, turned: bool) -> fx.Node:
+        """A tensor, or one of those stacked in it, or its transpose; as numbers of the parameters' type."""
+        key = (node, position, turned)
+        if key not in self._parts:
+            made = self.copies[node]
+            if not node.meta["val"].is_floating_point():  # what was compared or counted
+                made = self.graph.call_function(aten.mul.Tensor, (made, self._full([1], 1.0)))
+            if position is not None:
+                made = self.graph.call_function(aten.select.int, (made, 0, position))
+            if turned:
+                made = self.graph.call_function(aten.permute.default, (made, [1, 0]))
+            self._parts[key] = made
+        return self._parts[key]
+
+    def module(self, made: list[fx.Node], kinds: list[str] | None = None) -> fx.GraphModule:
+        """The graph that gives some of its nodes; vectors are flattened."""
         if kinds is not None:
             made = [
                 node if kind == "matrix" else self.graph.call_function(aten.reshape.default, (node, [-1]))
@@ -271,11 +319,6 @@ def _on_device_of_first(node: fx.Node) -> None:
 def _first_call(graph: fx.Graph) -> fx.Node:
     """Where placeholders end."""
     return next((node for node in graph.nodes if node.op != "placeholder"), graph._root)
-
-
-def _shape_of(node: Any) -> tuple[int, ...]:
-    value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
 def _line(node: fx.Node) -> str:

@@ -19,12 +19,16 @@ from torch.nn.utils.stateless import _reparametrize_module
 
 from echoic.cells import Cell
 from echoic.engine.lines import Lines, files_of, place
-from echoic.engine.sorting import ROWS, ColumnSum, Outer, Sorter, TraceRefusal
+from echoic.engine.moving import ROWS
+from echoic.engine.sorting import ColumnSum, Outer, Sorter, TraceRefusal
 from echoic.program import Builder
 
 aten = torch.ops.aten
 
-_ACTIVATIONS = [
+# Beyond PyTorch's own choice: what is taken apart, and what stays whole
+_TAKEN_APART = [
+    aten.linalg_vector_norm,
+    aten.native_group_norm,
     aten.gelu,
     aten.elu,
     aten.selu,
@@ -35,6 +39,7 @@ _ACTIVATIONS = [
     aten.silu,
     aten.mish,
 ]
+_WHOLE = (aten.sigmoid_backward, aten.tanh_backward, aten.select_scatter, aten.roll)
 
 
 class Recording(NamedTuple):
@@ -192,8 +197,8 @@ def _recorded(function: Callable[..., Any], arguments: tuple[Any, ...], cell: Ce
     """What a function of tensors without numbers does."""
     decompositions: Any = {
         op: how for op, how in core_aten_decompositions().items()
-        if getattr(op, "overloadpacket", op) not in (aten.sigmoid_backward, aten.tanh_backward)
-    } | get_decompositions(_ACTIVATIONS) | {aten.native_layer_norm_backward.default: _layer_norm_backward}  # fmt: skip
+        if getattr(op, "overloadpacket", op) not in _WHOLE
+    } | get_decompositions(_TAKEN_APART) | {aten.native_layer_norm_backward.default: _layer_norm_backward}  # fmt: skip
     pure = torch.func.functionalize(function, remove="mutations")
     try:
         return make_fx(pure, decomposition_table=decompositions)(*arguments).graph

@@ -1,0 +1,169 @@
+"""Traced values in whatever shape, and the operations that only move their features.
+
+A program knows rows [B, width]. A value of more dimensions, [B, heads, F] or [heads, B, F], is a row of the same
+features; what reshapes, permutes, cuts or joins such values takes columns of rows. Which ones is found by doing the
+operation itself on the numbers of the columns.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from echoic.program import Builder, Operand
+
+ROWS = 104729  # the batch size of a recording: a prime that no feature size is taken for
+_SAMPLE = 3  # rows of a batch of numbers of columns; with fewer some exchanges of rows would not be seen
+_MOST_PIECES = 256  # of which a value is put together, beyond which a program would be nothing but copies
+
+
+class Untraceable(Exception):
+    """An operation that a program cannot express."""
+
+
+class Row(NamedTuple):
+    """A traced value.
+
+    value: [B, width]. dims: the shape of the features of one row, whose product is the width.
+    axis: where the batch stands among them; None for parameters and numbers, which have none.
+    groups: of how many features, the dimension after it, the batch is part of one dimension: [B * groups, F].
+    """
+
+    value: Operand
+    dims: tuple[int, ...]
+    axis: int | None = 0
+    groups: int = 1
+
+    @property
+    def width(self) -> int:
+        """Features of a row."""
+        return math.prod(self.dims)
+
+    def shape(self, batch: int) -> tuple[int, ...]:
+        """As PyTorch sees it, for a batch of some size."""
+        if self.axis is None:
+            return self.dims
+        after = self.axis + (self.groups > 1)
+        return (*self.dims[: self.axis], batch * self.groups, *self.dims[after:])
+
+    def feature(self, dim: int) -> int:
+        """Which of the features' dimensions a dimension of the shape is; where the batch is in groups, these."""
+        return dim - (self.axis is not None and dim > self.axis and self.groups == 1)
+
+
+def shape_of(node: Any) -> tuple[int, ...]:
+    """The shape of what a node makes; empty where it makes no tensor."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def form_of(shape: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
+    """The features' dimensions in a recorded shape, the place of the batch, and the groups that are part of it."""
+    at = [i for i, size in enumerate(shape) if size and size % ROWS == 0]
+    if len(at) != 1:
+        raise Untraceable("it mixes the rows of the batch")
+    groups = shape[at[0]] // ROWS
+    return (*shape[: at[0]], *([groups] if groups > 1 else []), *shape[at[0] + 1 :]), at[0], groups
+
+
+def has_rows(shape: Sequence[int]) -> bool:
+    """Whether the batch is in a recorded shape."""
+    return any(size and size % ROWS == 0 for size in shape)
+
+
+def columns(builder: Builder, value: Operand, width: int, numbers: Sequence[int]) -> Operand:
+    """Some columns of a value of so many, in their order."""
+    return _joined(builder, [(value, width)], numbers)
+
+
+def moved(builder: Builder, node: fx.Node, read: Callable[[Any], Row]) -> Any:
+    """The row value, or tuple of them, of an operation that makes no new numbers."""
+    parts: list[tuple[Operand, int]] = []
+    first: dict[fx.Node, int] = {}  # the number of its first column
+    total = sum(read(source).width for source in node.all_input_nodes)
+    step = torch.full((total + 1,), total)  # from row to row; parameters and the number at the end are the same in all
+    step[-1] = 0
+
+    def numbered(argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            row = read(argument)
+            if argument not in first:
+                first[argument] = sum(width for _, width in parts)
+                parts.append((row.value, row.width))
+            own = torch.arange(row.width).reshape(row.dims) + first[argument]
+            if row.axis is None:
+                step[first[argument] : first[argument] + row.width] = 0
+                return own
+            batch = torch.arange(_SAMPLE) * total
+            return (own.unsqueeze(-1) + batch).movedim(-1, row.axis).reshape(row.shape(_SAMPLE)).contiguous()
+        if isinstance(argument, list | tuple):
+            return [numbered(each) for each in argument]
+        if isinstance(argument, int) and argument and argument % ROWS == 0:
+            return argument // ROWS * _SAMPLE
+        return argument
+
+    arguments = [numbered(argument) for argument in node.args]
+    options = {name: numbered(option) for name, option in node.kwargs.items()}
+    if node.target is torch.ops.aten.constant_pad_nd.default:
+        fill = arguments[2] if len(arguments) > 2 else options.pop("value", 0)
+        parts.append((float(fill or 0), 1))
+        arguments[2:] = [-1]
+    try:
+        made = node.target(*arguments, **options)  # pyright: ignore
+    except (IndexError, RuntimeError) as error:
+        raise Untraceable(f"it needs more rows of the batch: {str(error).splitlines()[0]}") from error
+    shapes = node.meta["val"]
+    if isinstance(made, Tensor):
+        return _row(builder, parts, made, shapes.shape, step)
+    return tuple(_row(builder, parts, part, val.shape, step) for part, val in zip(made, shapes, strict=True))
+
+
+def _row(
+    builder: Builder, parts: list[tuple[Operand, int]], numbers: Tensor, shape: Sequence[int], step: Tensor
+) -> Row:
+    """The value whose columns have numbers [.., _SAMPLE, ..] in the rows of the batch; -1 is the last part."""
+    dims, axis, groups = form_of(shape)
+    total = len(step) - 1
+    if numbers.shape[axis] != _SAMPLE * groups:
+        raise Untraceable("it takes some rows of the batch")
+    by_row = numbers.unflatten(axis, (_SAMPLE, groups)).movedim(axis, 0).reshape(_SAMPLE, -1)
+    own = by_row[0] % len(step)
+    if not torch.equal(by_row, by_row[0] + step[own] * torch.arange(_SAMPLE).unsqueeze(1)) or bool(
+        (by_row[0] >= total).any()
+    ):
+        raise Untraceable("it mixes the rows of the batch")
+    return Row(_joined(builder, parts, own.tolist()), dims, axis, groups)
+
+
+def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Sequence[int]) -> Operand:
+    """Columns of values that lie side by side; of none a number, which nobody reads."""
+    if not numbers:
+        return 0.0
+    begins = list(accumulate((width for _, width in parts), initial=0))
+    runs: list[
+        tuple[int, int, int]
+    ] = []  # of which part, from which of its columns, how many; less than 0: one so often
+    at = 0
+    while at < len(numbers):
+        which = bisect(begins, numbers[at]) - 1
+        step = int(at + 1 < len(numbers) and numbers[at + 1] == numbers[at] + 1)
+        end = at + 1
+        while end < len(numbers) and numbers[end] == numbers[end - 1] + step and numbers[end] < begins[which + 1]:
+            end += 1
+        runs.append((which, numbers[at] - begins[which], end - at if step else at - end))
+        at = end
+    if len(runs) > _MOST_PIECES:
+        raise Untraceable(f"it puts a value together of {len(runs)} pieces")
+    pieces = []
+    for which, low, count in runs:
+        value = builder.slice(parts[which][0], low, low + max(count, 1))
+        pieces.append((builder.spread(value, max(-count, 1)) if count < 0 else value, abs(count)))
+    if len(pieces) == 1:
+        return pieces[0][0]
+    return builder.emit("concat", *(builder.full(*piece) for piece in pieces), width=len(numbers))
