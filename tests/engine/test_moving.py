@@ -42,6 +42,8 @@ MOVES: dict[str, Callable[[Tensor], Tensor]] = {
     "pad groups": lambda x: torch.ops.aten.constant_pad_nd(x.view(-1, 3, 4), [0, 1, 1, 0]),
     "scatter": lambda x: torch.ops.aten.slice_scatter(x, x[:, :4], 1, 6, 10),
     "scatter one": lambda x: torch.ops.aten.select_scatter(x.view(-1, 3, 4), x[:, :4], 1, 2),
+    "by strides": lambda x: torch.ops.aten.as_strided(x, [len(x), 2, 3], [12, 4, 1], 3),
+    "scatter by strides": lambda x: torch.ops.aten.as_strided_scatter(x, x[:, :3], [len(x), 3], [12, 2], 1),
 }
 
 MIXED: dict[str, Callable[[Tensor], Tensor]] = {
@@ -53,6 +55,7 @@ MIXED: dict[str, Callable[[Tensor], Tensor]] = {
     "some rows": lambda x: x[1:],
     "every second": lambda x: x[::2],
     "one row": lambda x: x[3],
+    "over the end of rows": lambda x: torch.ops.aten.as_strided(x, [len(x), 3], [11, 1], 0),
     "rows twice": lambda x: x.repeat(2, 1),
     "rows by each other": lambda x: x.unsqueeze(0).expand(ROWS if len(x) == ROWS else len(x), -1, -1),
     "sums of groups of rows": lambda x: x.view(-1, 4).t().reshape(4, 3, -1),

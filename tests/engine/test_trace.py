@@ -168,6 +168,7 @@ REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "noise for all rows": (lambda cell, x: x + torch.randn(7), "rand"),
     "many pieces": (lambda cell, x: x.repeat(1, 300).view(-1, 300, 7).transpose(1, 2).amax(2), "2100 pieces"),
     "products of values": (lambda cell, x: x @ x.t() @ x, "programs multiply them by parameters"),
+    "many sums": (lambda cell, x: x.repeat(1, 300).view(-1, 700, 3).sum(2)[:, :7], "in 700 pieces"),
     "rows and features": (lambda cell, x: x.t().reshape(-1, 7), "mixes"),
     "mean of the batch": (lambda cell, x: x - x.mean(0), "reduces|batch|rank"),
     "rows exchanged": (lambda cell, x: x.flip(0), "mixes"),

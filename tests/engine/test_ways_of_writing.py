@@ -54,6 +54,19 @@ def of_two(gates: Tensor) -> Tensor:
     return torch.sigmoid(gates[:, 0]) * torch.tanh(gates[:, 1])
 
 
+def written_over(values: Tensor, others: Tensor) -> Tensor:
+    made = torch.zeros_like(values)
+    made[:, :2] = others[:, :2]
+    made[:, 3] = values[:, 1]
+    return made
+
+
+def scaled_in_place(values: Tensor) -> Tensor:
+    made = values.clone()
+    made[:, 2:4].mul_(2)
+    return made
+
+
 def gated(sums: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f = sums.chunk(2, dim=1)
     return torch.sigmoid(i) * torch.tanh(c), torch.sigmoid(f) * c + 0.1 * i
@@ -114,6 +127,28 @@ WAYS = {
     "where a parameter is": way(lambda s, p, h, c: torch.where(s.b > 0, h, p), b=(H,)),
     "but where one is": way(lambda s, p, h, c: torch.where(~(s.b > 0) & (h > 0), h, p), b=(H,)),
     "as many as are": way(lambda s, p, h, c: p + 0.1 * h * (s.b > 0).sum(), b=(H,)),
+    "parts of quotients": way(
+        lambda s, p, h, c: (
+            p
+            + 0.3 * torch.div(h, c.abs() + 1, rounding_mode="floor")
+            + 0.1 * torch.div(p, c.abs() + 0.1, rounding_mode="trunc")
+        )
+    ),
+    "whole numbers": way(lambda s, p, h, c: p + (5 * h).long() / 4 + (2 * c).int() // 2 / 2),
+    "parts": way(lambda s, p, h, c: p + torch.trunc(2 * h) / 4 + torch.ceil(3 * c) / 8),
+    "truths": way(lambda s, p, h, c: p + ((h > 0) + (c > 0)) * h + (2 * c).int().bool() * c),
+    "how many": way(lambda s, p, h, c: p + (h > 0).sum(1, keepdim=True) * h / 4),
+    "powers of numbers": way(lambda s, p, h, c: p + 2**h - torch.exp2(c)),
+    "log softmax": way(lambda s, p, h, c: p + torch.log_softmax(h @ s.u, 1), u=SQUARE),
+    "rms norm": way(lambda s, p, h, c: p + functional.rms_norm(h, (H,), s.g), g=(H,)),
+    "numbers in a row": way(lambda s, p, h, c: p + h * torch.arange(H, dtype=h.dtype, device=h.device) / H),
+    "numbers between": way(lambda s, p, h, c: p + h * torch.linspace(0, 1, H, dtype=h.dtype, device=h.device)),
+    "and the unit matrix": way(lambda s, p, h, c: p + h @ (s.u + torch.eye(H, device=h.device)), u=SQUARE),
+    "a triangle": way(lambda s, p, h, c: p + h @ torch.tril(s.u), u=SQUARE),
+    "a diagonal": way(lambda s, p, h, c: p + h @ torch.diag(s.b) + c * torch.diagonal(s.u), b=(H,), u=SQUARE),
+    "written over": way(lambda s, p, h, c: p + written_over(h, c)),
+    "scaled in place": way(lambda s, p, h, c: p + scaled_in_place(h)),
+    "shorter numbers": way(lambda s, p, h, c: p + h.half().to(h.dtype), refusal="rounds values to torch.float16"),
     "maxout": way(lambda s, p, h, c: p + (h @ s.u).view(-1, H, 2).amax(2), u=(H, 2 * H)),
     "minima": way(lambda s, p, h, c: p + groups(h).amin(2, keepdim=True).expand(-1, -1, D).reshape(-1, H)),
     "gates of a dimension": way(lambda s, p, h, c: p + of_two((h @ s.u).view(-1, 2, H)), u=(H, 2 * H)),
@@ -183,7 +218,7 @@ class Written(Cell):
 
 def trained(cell: Cell, inputs: Tensor, options: tuple[str, str]) -> dict[str, Tensor]:
     """Outputs, last state and gradients of a call."""
-    start = State(torch.linspace(-1, 1, 2 * H).view(2, H).double(), torch.linspace(1, -2, 2 * H).view(2, H).double())
+    start = State(*(torch.linspace(*ends, 2 * H).view(2, H).to(inputs.dtype) for ends in ((-1, 1), (1, -2))))
     outputs, end = unroll(cell, inputs, start, options=options)
     parts = {"outputs": outputs, "hidden": end.hidden, "cell": end.cell}
     wanted = {"inputs": inputs, **dict(cell.named_parameters())}
@@ -205,3 +240,35 @@ def test_however_a_step_is_written(how: Way, memory: str) -> None:
         return
     expected = trained(cell, inputs, ("reference", "store"))
     assert_same(trained(cell, inputs, ("native", memory)), expected, TOLERANCES[torch.float64])
+
+
+class Masked(Cell):
+    """A cell with buffers of truths and of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(INPUTS, H)
+        self.w, self.u = nn.Parameter(0.5 * torch.randn(INPUTS, H)), nn.Parameter(0.5 * torch.randn(H, H))
+        self.register_buffer("counts", torch.arange(H))
+        self.register_buffer("mask", torch.arange(H) % 2 == 0)
+        self.register_buffer("kept", torch.rand(H, H) > 0.5)
+
+    def initial_state(self, batch_size: int) -> State:
+        return State(self.zeros(batch_size, H), self.zeros(batch_size, H))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.w
+
+    def update(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        kept = state.hidden @ (self.u * self.kept)  # pyright: ignore
+        hidden = torch.where(self.mask, torch.tanh(projected + kept), state.hidden * self.counts / H)  # pyright: ignore
+        return hidden, State(hidden, torch.where(self.mask & (hidden > 0), hidden, state.cell))  # pyright: ignore
+
+
+def test_buffers_of_other_types_and_cells_that_change_theirs() -> None:
+    torch.manual_seed(1)
+    cell, inputs = Masked(), torch.randn(2, 9, INPUTS)
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        cell = cell.to(dtype)
+        given = inputs.to(dtype).requires_grad_()
+        expected = trained(cell, given, ("reference", "store"))
+        assert_same(trained(cell, given, ("native", "store")), expected, TOLERANCES[dtype])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -11,106 +10,19 @@ from typing import Any
 import torch
 from torch import fx
 
-from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, has_rows, moved, shape_of
-from echoic.errors import ProgramError
-from echoic.program import Builder, Operand
+from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, moved, shape_of
+from echoic.engine.translator import Translator
 
 aten = torch.ops.aten
 
 
-class Translator:
-    """Turns nodes on row values into operations of a builder.
-
-    Args:
-        builder: what operations are written to.
-        read: the row value of a node or a number; parameters become sources.
-        matrix: the name of the source for a node that is a matrix parameter: of a stack of them the one of a position,
-            turned if that is asked for.
-    """
-
-    def __init__(
-        self, builder: Builder, read: Callable[[Any], Row], matrix: Callable[[fx.Node, int | None, bool], str]
-    ) -> None:
-        self.builder, self.read, self.matrix = builder, read, matrix
-
-    def translate(self, node: fx.Node) -> Any:
-        """The row value, or tuple of them, that a node makes."""
-        packet = getattr(node.target, "overloadpacket", node.target)
-        handler = HANDLERS.get(packet)
-        if handler is None:
-            raise Untraceable(f"the operation {packet} has no counterpart in a program")
-        return handler(self, node)
-
-    def pointwise(self, kind: str, *arguments: Any) -> Row:
-        """An operation on values whose features are spread to one shape."""
-        rows = [argument if isinstance(argument, Row) else self.read(argument) for argument in arguments]
-        form = _common(rows)
-        operands = [self.spread(row, *form) for row in rows]
-        try:
-            return Row(self.builder.emit(kind, *operands, width=math.prod(form[0])), *form)
-        except ProgramError as error:
-            raise Untraceable(str(error)) from None
-
-    def spread(self, row: Row, dims: tuple[int, ...], axis: int | None, groups: int = 1) -> Operand:
-        """A value whose features PyTorch would spread to a shape, as many as that has."""
-        if row.width in (1, math.prod(dims)):
-            return self.builder.spread(row.value, math.prod(dims))
-        numbers = torch.arange(row.width).reshape(row.shape(1)).broadcast_to(Row(0.0, dims, axis, groups).shape(1))
-        return columns(self.builder, row.value, row.width, numbers.flatten().tolist())
-
-    def reduce(self, kind: str, row: Row, over: Sequence[int]) -> Row:
-        """The sum or the maximum over some of the features' dimensions, which stay with one feature each."""
-        dims = tuple(1 if i in over else size for i, size in enumerate(row.dims))
-        count, size = math.prod(dims), row.width // math.prod(dims)
-        if size == 1:
-            return row
-        value = self.builder.full(row.value, row.width)
-        order = torch.arange(row.width).reshape(row.dims).movedim(list(over), list(range(-len(over), 0)))
-        groups: list[list[int]] = order.reshape(count, size).tolist()
-        if count > 1 and groups == torch.arange(row.width).reshape(size, count).t().tolist():  # the first dimensions
-            pieces = [self.builder.slice(value, i * count, (i + 1) * count) for i in range(size)]
-            pairwise = {"sum": "add", "max": "maximum"}[kind]
-            made = functools.reduce(lambda a, b: self.builder.emit(pairwise, a, b, width=count), pieces)
-            return row._replace(value=made, dims=dims)
-        parts = [columns(self.builder, value, row.width, group) for group in groups]
-        found = [self.builder.full(self.builder.emit(kind, part, width=1), 1) for part in parts]
-        return row._replace(value=self.joined([(part, 1) for part in found]), dims=dims)
-
-    def mean(self, row: Row, over: Sequence[int]) -> Row:
-        """The mean over some of the features' dimensions."""
-        return self.pointwise("mul", self.reduce("sum", row, over), 1.0 / math.prod(row.dims[i] for i in over))
-
-    def joined(self, parts: Sequence[tuple[Operand, int]]) -> Operand:
-        """Values of so many columns side by side."""
-        full = [self.builder.full(*part) for part in parts]
-        return full[0] if len(full) == 1 else self.builder.emit("concat", *full, width=sum(width for _, width in parts))
-
-    def product(self, row: Row, parameter: fx.Node, position: int | None = None, turned: bool = False) -> Operand:
-        """A value by a matrix, one of a stack, or a turned one."""
-        columns = shape_of(parameter)[-2 if turned else -1]
-        matrix = self.matrix(parameter, position, turned)
-        return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=columns)
-
-    def slices(self, row: Row) -> list[Row]:
-        """Along the first dimension of the features."""
-        count, (_, *rest) = row.dims[0], row.dims
-        width = row.width // count
-        cut = [self.builder.slice(row.value, i * width, (i + 1) * width) for i in range(count)]
-        return [Row(part, tuple(rest), 0) for part in cut]
-
-
-def _common(rows: Sequence[Row]) -> tuple[tuple[int, ...], int | None, int]:
-    """The shape of features, the place of the batch and its groups, to which PyTorch spreads several values."""
-    try:
-        shape = torch.broadcast_shapes(*(row.shape(ROWS) for row in rows))
-    except RuntimeError as error:
-        raise Untraceable(str(error).splitlines()[0]) from None
-    if all(row.axis is None for row in rows):
-        return tuple(shape), None, 1
-    places = {row.axis - len(row.shape(1)) for row in rows if row.axis is not None}
-    if len(places) > 1:
-        raise Untraceable("it meets the rows of the batch with features")
-    return form_of(shape)
+def translate(translator: Translator, node: fx.Node) -> Any:
+    """The row value, or tuple of them, that a node makes."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    handler = HANDLERS.get(packet)
+    if handler is None:
+        raise Untraceable(f"the operation {packet} has no counterpart in a program")
+    return handler(translator, node)
 
 
 def _argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
@@ -143,18 +55,47 @@ def _turned(kind: str) -> Callable[[Translator, fx.Node], Row]:
 
 
 def _scaled(kind: str) -> Callable[[Translator, fx.Node], Row]:
-    """add and sub, whose second operand may have a factor ``alpha``."""
+    """add and sub, whose second operand may have a factor ``alpha``. The sum of two truths is that either is one."""
 
     def handler(translator: Translator, node: fx.Node) -> Row:
         first, second = node.args[:2]
         alpha = node.kwargs.get("alpha", 1)
-        return translator.pointwise(kind, first, second if alpha == 1 else translator.pointwise("mul", second, alpha))
+        which = "maximum" if node.meta["val"].dtype == torch.bool else kind
+        return translator.pointwise(which, first, second if alpha == 1 else translator.pointwise("mul", second, alpha))
 
     return handler
 
 
 def _same(translator: Translator, node: fx.Node) -> Row:
     return translator.read(node.args[0])
+
+
+def _converted(translator: Translator, node: fx.Node) -> Row:
+    """To another type of numbers: to truths and whole numbers, not to shorter ones."""
+    row = translator.read(node.args[0])
+    before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype  # pyright: ignore
+    if before == after or not before.is_floating_point:
+        return translator.pointwise("ne", row, 0.0) if after == torch.bool != before else row
+    if after == torch.bool:
+        return translator.pointwise("ne", row, 0.0)
+    if not after.is_floating_point:
+        return _towards_zero(translator, row)
+    if after.itemsize < before.itemsize:
+        raise Untraceable(f"it rounds values to {after}; programs keep the type that they calculate in")
+    return row
+
+
+def _towards_zero(translator: Translator, row: Row) -> Row:
+    whole = translator.pointwise("floor", translator.pointwise("abs", row))
+    return translator.pointwise("mul", translator.pointwise("sign", row), whole)
+
+
+def _division(translator: Translator, node: fx.Node) -> Row:
+    quotient = translator.pointwise("div", *node.args[:2])
+    mode = _argument(node, 2, "rounding_mode")
+    if mode == "floor":
+        return translator.pointwise("floor", quotient)
+    return _towards_zero(translator, quotient) if mode == "trunc" else quotient
 
 
 def _moved(translator: Translator, node: fx.Node) -> Any:
@@ -228,6 +169,14 @@ def _softmax(translator: Translator, node: fx.Node) -> Row:
     return translator.pointwise("div", grown, translator.reduce("sum", grown, over))
 
 
+def _log_softmax(translator: Translator, node: fx.Node) -> Row:
+    over = _features(node, node.args[1])
+    row = translator.read(node.args[0])
+    moved = translator.pointwise("sub", row, translator.reduce("max", row, over))
+    total = translator.reduce("sum", translator.pointwise("exp", moved), over)
+    return translator.pointwise("sub", moved, translator.pointwise("log", total))
+
+
 def _softplus(translator: Translator, node: fx.Node) -> Row:
     beta, threshold = _argument(node, 1, "beta", 1), _argument(node, 2, "threshold", 20)
     scaled = translator.pointwise("mul", node.args[0], beta)
@@ -244,6 +193,8 @@ def _clamp(translator: Translator, node: fx.Node) -> Row:
 
 def _power(translator: Translator, node: fx.Node) -> Row:
     row, exponent = translator.read(node.args[0]), node.args[1]
+    if isinstance(row.value, float) and row.value > 0:
+        return translator.pointwise("exp", translator.pointwise("mul", exponent, math.log(row.value)))
     roots = {0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
     if exponent in roots:
         return translator.pointwise(roots[exponent], row)  # pyright: ignore
@@ -323,19 +274,29 @@ def _item(translator: Translator, node: fx.Node) -> Any:
 
 _SAME_NAME = (
     "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh "
-    "mul div maximum minimum lt le eq ne where"
+    "mul maximum minimum lt le eq ne where"
 )
-_NOTHING_TO_ROWS = "clone alias detach _to_copy lift_fresh_copy"
+_NOTHING_TO_ROWS = "clone alias detach lift_fresh_copy"
 _MOVE_FEATURES = (
     "view reshape _unsafe_view unsqueeze squeeze expand permute t transpose slice select split split_with_sizes unbind "
-    "cat stack slice_scatter select_scatter constant_pad_nd repeat flip roll diagonal"
+    "cat stack slice_scatter select_scatter constant_pad_nd repeat flip roll diagonal "
+    "as_strided as_strided_scatter"
 )
 HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     operator.getitem: _item,
     **{getattr(aten, name): _map(name) for name in _SAME_NAME.split()},
     **{getattr(aten, name): _same for name in _NOTHING_TO_ROWS.split()},
     **{getattr(aten, name): _moved for name in _MOVE_FEATURES.split()},
-    torch.ops.prims.convert_element_type: _same,
+    aten._to_copy: _converted,
+    torch.ops.prims.convert_element_type: _converted,
+    aten.div: _division,
+    aten.exp2: lambda translator, node: translator.pointwise(
+        "exp", translator.pointwise("mul", node.args[0], math.log(2))
+    ),
+    aten.trunc: lambda translator, node: _towards_zero(translator, translator.read(node.args[0])),
+    aten.ceil: lambda translator, node: translator.pointwise(
+        "neg", translator.pointwise("floor", translator.pointwise("neg", node.args[0]))
+    ),
     aten.sgn: _map("sign"),
     aten.gt: _turned("lt"),
     aten.ge: _turned("le"),
@@ -351,6 +312,7 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.sigmoid_backward: _map("sigmoid_grad"),
     aten.tanh_backward: _map("tanh_grad"),
     aten.copy_: _overwrite,
+    aten.copy: _overwrite,
     aten.softplus: _softplus,
     aten.clamp: _clamp,
     aten.clamp_min: lambda translator, node: translator.pointwise("maximum", *node.args),
@@ -365,6 +327,7 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.var_mean: _var_mean,
     aten.native_layer_norm: _layer_norm,
     aten._softmax: _softmax,
+    aten._log_softmax: _log_softmax,
     aten.mm: _matmul,
     aten.addmm: _add_matmul,
     aten.bmm: _stacked_matmul,

@@ -206,7 +206,7 @@ def _as_constant(cell: Cell, options: tuple[Any, ...] | None, products: int = FL
 
 
 def _looked_up(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
-    known, about = _of_cell.get(id(cell)), (options, _sizes(cell))
+    known, about = _of_cell.get(id(cell)), (options, _forms(cell))
     if known is not None and options is not None and known[0] == about:
         return known[1]
     found = _compiled_anew(cell)
@@ -216,9 +216,10 @@ def _looked_up(cell: Cell, options: tuple[Any, ...] | None) -> Compiled | str:
     return found
 
 
-def _sizes(module: torch.nn.Module) -> tuple[torch.Size | None, ...]:
+def _forms(module: torch.nn.Module) -> tuple[tuple[torch.Size, torch.dtype] | None, ...]:
+    """Shapes and types of a module's own tensors."""
     tensors = (*module._parameters.values(), *module._buffers.values())
-    return tuple([None if tensor is None else tensor.shape for tensor in tensors])
+    return tuple([None if tensor is None else (tensor.shape, tensor.dtype) for tensor in tensors])
 
 
 def _compiled_anew(cell: Cell) -> Compiled | str:
@@ -268,7 +269,7 @@ def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
 
 
 def _structure(cell: Cell) -> Hashable:
-    """What the recording of a cell depends on: class, options and the sizes of the parameters, not their values."""
+    """What the recording of a cell depends on: class, options, sizes and types of the parameters, not their values."""
     simple: list[Hashable] = []
     for name, module in cell.named_modules():
         if ".parametrizations" in f".{name}":
@@ -276,7 +277,7 @@ def _structure(cell: Cell) -> Hashable:
         options = [(k, _frozen(v)) for k, v in module.__dict__.items() if k not in _MODULES_OWN]
         odd = any(value is _UNKNOWN for _, value in options)
         simple.append((name, type(module), tuple(options), _numbered.setdefault(cell, next(_count)) if odd else 0))
-    tensors = tuple((name, tuple(p.shape)) for name, p in [*cell.named_parameters(), *cell.named_buffers()])
+    tensors = tuple((name, tuple(p.shape), p.dtype) for name, p in [*cell.named_parameters(), *cell.named_buffers()])
     return (tuple(simple), tensors)
 
 
@@ -301,7 +302,7 @@ def options_with_parts(module: torch.nn.Module) -> tuple[Any, ...] | None:
         inside = None if part is None or name == "parametrizations" else options_with_parts(part)
         if found is None or part is None or inside is None:
             return None
-        found += (name, type(part), _sizes(part), inside)
+        found += (name, type(part), _forms(part), inside)
     return found
 
 

@@ -20,7 +20,8 @@ from echoic.program import Builder, Operand
 
 ROWS = 104729  # the batch size of a recording: a prime that no feature size is taken for
 _SAMPLE = 3  # rows of a batch of numbers of columns; with fewer some exchanges of rows would not be seen
-_MOST_PIECES = 256  # of which a value is put together, beyond which a program would be nothing but copies
+_BY_STRIDES = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_scatter.default)
+MOST_PIECES = 256  # of which a value is put together, beyond which a program would be nothing but copies
 
 
 class Untraceable(Exception):
@@ -108,6 +109,8 @@ def moved(builder: Builder, node: fx.Node, read: Callable[[Any], Row]) -> Any:
             return argument // ROWS * _SAMPLE
         return argument
 
+    if node.target in _BY_STRIDES and not node.args[0].meta["val"].is_contiguous():  # pyright: ignore
+        raise Untraceable("it takes numbers by where they lie in memory")
     arguments = [numbered(argument) for argument in node.args]
     options = {name: numbered(option) for name, option in node.kwargs.items()}
     if node.target is torch.ops.aten.constant_pad_nd.default:
@@ -158,7 +161,7 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
             end += 1
         runs.append((which, numbers[at] - begins[which], end - at if step else at - end))
         at = end
-    if len(runs) > _MOST_PIECES:
+    if len(runs) > MOST_PIECES:
         raise Untraceable(f"it puts a value together of {len(runs)} pieces")
     pieces = []
     for which, low, count in runs:

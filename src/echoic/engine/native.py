@@ -44,7 +44,8 @@ class Native:
         step = compiled(cell)
         if isinstance(step, str):
             return f"{type(cell).__name__} is no program: {step}"
-        if any(p.dtype != asked for p in effective_tensors(cell, step.recording.parameters)):
+        tensors = effective_tensors(cell, step.recording.parameters)
+        if any(p.dtype != asked and p.is_floating_point() for p in tensors):
             return "the cell's parameters have another type than the inputs"
         return None
 

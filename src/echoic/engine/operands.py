@@ -71,6 +71,8 @@ class Prologue:
 
     def _look(self, parameters: Sequence[Tensor]) -> None:
         self._looked = True
+        if any("device" in node.kwargs for node in self._module.graph.nodes):
+            return  # tensors of its own, which are made in every run
         hollow = [torch.empty(parameter.shape, dtype=parameter.dtype, device="meta") for parameter in parameters]
         owners = {parameter.untyped_storage()._cdata: i for i, parameter in enumerate(hollow)}
         derived, places = self._module.forward(*hollow), []

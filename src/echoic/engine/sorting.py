@@ -17,14 +17,16 @@ import torch
 from torch import fx
 
 from echoic.cells import Cell
-from echoic.engine.aten import Translator, packet_is
+from echoic.engine.aten import packet_is, translate
 from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, shape_of
 from echoic.engine.simplify import simplify
+from echoic.engine.translator import Translator
 from echoic.program import Builder
 
 aten = torch.ops.aten
 _FILLS = {aten.full, aten.full_like, aten.zeros, aten.zeros_like, aten.ones, aten.ones_like, aten.new_zeros,
-          aten.new_full, aten.new_ones, aten.scalar_tensor, aten.empty_like}  # fmt: skip
+          aten.new_full, aten.new_ones, aten.scalar_tensor}  # fmt: skip
+_UNSET = {aten.empty_like, aten.new_empty, aten.new_empty_strided, aten.empty_permuted}  # what is written to later
 
 
 class TraceRefusal(Exception):
@@ -97,7 +99,7 @@ class Sorter:
         """Number, parameter, row value or sum over the rows."""
         inputs = node.all_input_nodes
         packet = getattr(node.target, "overloadpacket", None)
-        if packet in _FILLS and packet is not aten.empty_like:
+        if packet in _FILLS or (packet in _UNSET and has_rows(shape_of(node))):
             number = 1.0 if packet in (aten.ones, aten.ones_like, aten.new_ones) else 0.0
             if packet in (aten.full, aten.full_like, aten.new_full):
                 number = float(node.args[2 if packet is aten.new_full else 1])  # pyright: ignore
@@ -120,7 +122,7 @@ class Sorter:
                 self._defer(node)
                 return
             if on_rows:
-                self.rows[node] = self.translator.translate(node)
+                self.rows[node] = translate(self.translator, node)
                 if packet in (aten.copy_, aten.logical_and_):  # what was overwritten has the new value from here on
                     self.rows[inputs[0]] = self.rows[node]
             elif all(self.before.has(i) for i in inputs):
@@ -189,7 +191,7 @@ class Sorter:
             number = self.numbers[argument]
             return Row(number, *form_of(shape)) if has_rows(shape) else Row(number, shape, None)
         if not self.before.has(argument):
-            raise Untraceable(f"a parameter of shape {list(shape)} is no row and no vector")
+            raise Untraceable("it mixes the rows of the batch")
         return Row(self._source(argument, "vector", (math.prod(shape),)), shape, None)
 
     def _matrix(self, node: fx.Node, position: int | None, turned: bool) -> str:
@@ -225,10 +227,13 @@ class _Partial:
         self.extra: dict[str, fx.Node] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}  # of what the graph takes
         self._parts: dict[tuple[fx.Node, int | None, bool], fx.Node] = {}
-        self.last = list(self.graph.nodes)[-1] if self.inputs else None
+        self.like: fx.Node | None = None  # the first of them that is no whole numbers, and its type
+        self.numbers: torch.dtype | None = None
 
     def adopt(self, node: fx.Node, name: str) -> None:
         self.copies[node] = self.inputs[name]
+        if self.like is None and node.meta["val"].is_floating_point():
+            self.like, self.numbers = self.inputs[name], node.meta["val"].dtype
         self.shapes[str(self.inputs[name].target)] = shape_of(node)
 
     def has(self, node: fx.Node) -> bool:
@@ -236,14 +241,10 @@ class _Partial:
 
     def fill(self, node: fx.Node, number: float) -> None:
         """A tensor of one number, of the type and on the device of the parameters."""
-        if node.meta["val"].dtype != torch.float32:
+        if node.meta["val"].dtype != self.numbers:
             self.copy(node)
             return
-        self.copies[node] = self._full(list(shape_of(node)), number)
-
-    def _full(self, shape: list[int], number: float) -> fx.Node:
-        like = next(iter(self.inputs.values()))
-        return self.graph.call_function(aten.new_full.default, (like, shape, number))
+        self.copies[node] = self.graph.call_function(aten.new_full.default, (self.like, list(shape_of(node)), number))
 
     def copy(self, node: fx.Node) -> None:
         self.copies[node] = self.graph.node_copy(node, lambda old: self.copies[old])
@@ -275,8 +276,8 @@ class _Partial:
         key = (node, position, turned)
         if key not in self._parts:
             made = self.copies[node]
-            if not node.meta["val"].is_floating_point():  # what was compared or counted
-                made = self.graph.call_function(aten.mul.Tensor, (made, self._full([1], 1.0)))
+            if node.meta["val"].dtype != self.numbers:  # what was compared or counted
+                made = self.graph.call_function(aten.type_as.default, (made, self.like))
             if position is not None:
                 made = self.graph.call_function(aten.select.int, (made, 0, position))
             if turned:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -95,7 +95,7 @@ def record_step(cell: Cell) -> StepRecording:
     """
     plain = _without_numbers(cell)
     tensors = {**dict(plain.named_parameters()), **dict(plain.named_buffers())}
-    start = plain.initial_state(1)
+    start, numbers = plain.initial_state(1), _numbers(tensors)
     kind = type(start)
 
     def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -103,8 +103,8 @@ def record_step(cell: Cell) -> StepRecording:
             output, new = plain.step(x, kind(*state))
         return output, tuple(new)
 
-    x = torch.empty(ROWS, cell.input_size, device="meta")
-    state = [torch.empty(ROWS, part.shape[1], device="meta") for part in start]
+    x = torch.empty(ROWS, cell.input_size, dtype=numbers, device="meta")
+    state = [torch.empty(ROWS, part.shape[1], dtype=numbers, device="meta") for part in start]
     graph = _recorded(step, (x, state, tensors), cell)
     fields = [f"state.{field}" for field in kind._fields]
     sorter = Sorter(graph, cell, tuple(tensors))
@@ -131,12 +131,12 @@ def _record(cell: Cell, projecting: bool) -> Recording:
     plain = _without_numbers(cell)
     trainable = dict(plain.named_parameters())
     tensors = {**trainable, **dict(plain.named_buffers())}
-    start = plain.initial_state(1)
-    given = torch.empty(ROWS, cell.input_size, device="meta")
+    start, numbers = plain.initial_state(1), _numbers(tensors)
+    given = torch.empty(ROWS, cell.input_size, dtype=numbers, device="meta")
     if not projecting:
         with torch.no_grad():
             given = plain.project(given)
-    state = [torch.empty(ROWS, part.shape[1], device="meta") for part in start]
+    state = [torch.empty(ROWS, part.shape[1], dtype=numbers, device="meta") for part in start]
 
     def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         with _reparametrize_module(plain, tensors), Lines(plain):
@@ -154,7 +154,7 @@ def _record(cell: Cell, projecting: bool) -> Recording:
         grads = pullback((pull, tuple(pulls)))
         return output, new, grads
 
-    pull = torch.empty(ROWS, cell.output_size, device="meta")
+    pull = torch.empty(ROWS, cell.output_size, dtype=numbers, device="meta")
     pulls = [torch.empty_like(part) for part in state]
     graph = _recorded(step_and_pullback, (given.detach(), state, tensors, pull, pulls), cell)
     fields = [f"state.{field}" for field in type(start)._fields]
@@ -215,20 +215,29 @@ def _without_numbers(cell: Cell) -> Cell:
     for module in cell.modules():
         for tensor in module._parameters.values():
             if tensor is not None:  # whatever stands in for a parameter is one in the copy
-                hollow[id(tensor)] = torch.nn.Parameter(torch.empty(tensor.shape, device="meta"))
+                hollow[id(tensor)] = torch.nn.Parameter(_hollow(tensor), requires_grad=tensor.is_floating_point())
         for tensor in module._buffers.values():
             if tensor is not None:
-                hollow[id(tensor)] = torch.empty(tensor.shape, device="meta")
+                hollow[id(tensor)] = _hollow(tensor)
     twin = copy.deepcopy(cell, hollow)
     for module in [m for m in twin.modules() if parametrize.is_parametrized(m)]:
         names = list(module.parametrizations)  # pyright: ignore
         # Not by attribute: inside parametrize.cached() that would leave tensors without numbers in torch's cache
-        shapes = [module.parametrizations[name]().shape for name in names]  # pyright: ignore
+        made = [_hollow(module.parametrizations[name]()) for name in names]  # pyright: ignore
         del module.parametrizations
         module.__class__ = type(module).__bases__[0]  # as it was: torch puts a class of its own in front
-        for name, shape in zip(names, shapes, strict=True):
-            module.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device="meta")))
+        for name, tensor in zip(names, made, strict=True):
+            module.register_parameter(name, torch.nn.Parameter(tensor))
     return twin
+
+
+def _hollow(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """The type of a cell's numbers."""
+    return next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.get_default_dtype())
 
 
 def _place(error: BaseException, cell: Cell) -> str:
