@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from echoic.cells import Cell
 from echoic.engine import unroll
+from echoic.engine.stepper import Stepper
 from echoic.errors import BackendError
 
 INPUTS, H, G, D = 3, 6, 2, 3  # units are G groups of D
@@ -240,6 +241,20 @@ def test_however_a_step_is_written(how: Way, memory: str) -> None:
         return
     expected = trained(cell, inputs, ("reference", "store"))
     assert_same(trained(cell, inputs, ("native", memory)), expected, TOLERANCES[torch.float64])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "how", [way for way in WAYS.values() if not way.refusal], ids=[n for n in WAYS if not WAYS[n].refusal]
+)
+def test_steps_one_by_one(how: Way, dtype: torch.dtype) -> None:
+    torch.manual_seed(2)
+    cell, inputs = Written(how).to(dtype), torch.randn(2, 5, INPUTS, dtype=dtype)
+    with torch.no_grad():
+        expected, _ = unroll(cell, inputs, options=("reference", "store"))
+    stepper = Stepper(cell, batch=2)
+    found = torch.stack([torch.from_numpy(stepper.step(x.numpy()).copy()) for x in inputs.unbind(1)], 1)
+    assert_same({"outputs": found}, {"outputs": expected}, TOLERANCES[dtype])
 
 
 class Masked(Cell):

@@ -19,7 +19,7 @@ aten = torch.ops.aten
 def translate(translator: Translator, node: fx.Node) -> Any:
     """The row value, or tuple of them, that a node makes."""
     packet = getattr(node.target, "overloadpacket", node.target)
-    handler = HANDLERS.get(packet)
+    handler = HANDLERS.get(getattr(aten, _name(node)[:-1]) if in_place(node) else packet)
     if handler is None:
         raise Untraceable(f"the operation {packet} has no counterpart in a program")
     return handler(translator, node)
@@ -100,6 +100,15 @@ def _division(translator: Translator, node: fx.Node) -> Row:
 
 def _moved(translator: Translator, node: fx.Node) -> Any:
     return moved(translator.builder, node, translator.read)
+
+
+def in_place(node: fx.Node) -> bool:
+    """Whether a node writes over its first argument, as some decompositions do."""
+    return _name(node).endswith("_") and hasattr(aten, _name(node)[:-1])
+
+
+def _name(node: fx.Node) -> str:
+    return getattr(getattr(node.target, "overloadpacket", None), "__name__", "")
 
 
 def packet_is(node: fx.Node, packet: Any) -> bool:
@@ -305,13 +314,11 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.logical_not: lambda translator, node: translator.pointwise("eq", node.args[0], 0.0),
     aten.bitwise_not: lambda translator, node: translator.pointwise("eq", node.args[0], 0.0),
     aten.logical_and: _map("mul"),
-    aten.logical_and_: _map("mul"),  # of two comparisons, in the derivative of clamp
     aten.bitwise_and: _map("mul"),
     aten.logical_or: _map("maximum"),
     aten.bitwise_or: _map("maximum"),
     aten.sigmoid_backward: _map("sigmoid_grad"),
     aten.tanh_backward: _map("tanh_grad"),
-    aten.copy_: _overwrite,
     aten.copy: _overwrite,
     aten.softplus: _softplus,
     aten.clamp: _clamp,

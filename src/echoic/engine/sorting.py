@@ -17,7 +17,7 @@ import torch
 from torch import fx
 
 from echoic.cells import Cell
-from echoic.engine.aten import packet_is, translate
+from echoic.engine.aten import in_place, packet_is, translate
 from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, shape_of
 from echoic.engine.simplify import simplify
 from echoic.engine.translator import Translator
@@ -123,7 +123,7 @@ class Sorter:
                 return
             if on_rows:
                 self.rows[node] = translate(self.translator, node)
-                if packet in (aten.copy_, aten.logical_and_):  # what was overwritten has the new value from here on
+                if in_place(node):  # what was overwritten has the new value from here on
                     self.rows[inputs[0]] = self.rows[node]
             elif all(self.before.has(i) for i in inputs):
                 if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
