@@ -156,6 +156,16 @@ def branches(cell: Odd, x: Tensor) -> Tensor:
     return x
 
 
+def counts(cell: Odd, x: Tensor) -> Tensor:
+    cell.steps = getattr(cell, "steps", 0) + 1
+    return x * cell.steps
+
+
+def keeps(cell: Odd, x: Tensor) -> Tensor:
+    cell.seen = x  # pyright: ignore
+    return x
+
+
 REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "branch": (branches, "recorded"),
     "loop on a value": (lambda cell, x: x * x.max().item(), "recorded"),
@@ -164,6 +174,8 @@ REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "sort": (lambda cell, x: x.sort(1).values, "sort"),
     "cumulative sum": (lambda cell, x: x.cumsum(1), "cumsum"),
     "dropout": (lambda cell, x: torch.dropout(x, 0.5, True), "recorded|random|bernoulli|rand|dropout"),
+    "a count of steps": (counts, "changes the cell's steps"),
+    "a value kept": (keeps, "changes the cell's seen"),
     "noise": (lambda cell, x: x + torch.randn_like(x), "rand"),
     "noise for all rows": (lambda cell, x: x + torch.randn(7), "rand"),
     "many pieces": (lambda cell, x: x.repeat(1, 300).view(-1, 300, 7).transpose(1, 2).amax(2), "2100 pieces"),

@@ -287,3 +287,22 @@ def test_buffers_of_other_types_and_cells_that_change_theirs() -> None:
         given = inputs.to(dtype).requires_grad_()
         expected = trained(cell, given, ("reference", "store"))
         assert_same(trained(cell, given, ("native", "store")), expected, TOLERANCES[dtype])
+
+
+class Tied(Written):
+    """One matrix by two names, in the cell and in a module of it."""
+
+    def __init__(self) -> None:
+        super().__init__(way(lambda s, p, h, c: p + h @ s.u + torch.tanh(c @ s.v) + s.inner(h), u=SQUARE))
+        self.v, self.inner = self.u, nn.Linear(H, H)
+        self.inner.weight = self.u
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute", "checkpoint"])
+def test_parameters_with_two_names(memory: str) -> None:
+    torch.manual_seed(3)
+    cell, inputs = Tied().double(), torch.randn(2, 9, INPUTS, dtype=torch.float64, requires_grad=True)
+    for _ in range(2):
+        expected = trained(cell, inputs, ("reference", "store"))
+        assert_same(trained(cell, inputs, ("native", memory)), expected, TOLERANCES[torch.float64])
+        cell.v = nn.Parameter(torch.randn(H, H, dtype=torch.float64))  # no longer the same

@@ -94,7 +94,7 @@ def record_step(cell: Cell) -> StepRecording:
         TraceRefusal: as ``record``.
     """
     plain = _without_numbers(cell)
-    tensors = {**dict(plain.named_parameters()), **dict(plain.named_buffers())}
+    tensors = _tensors(plain)
     start, numbers = plain.initial_state(1), _numbers(tensors)
     kind = type(start)
 
@@ -105,7 +105,9 @@ def record_step(cell: Cell) -> StepRecording:
 
     x = torch.empty(ROWS, cell.input_size, dtype=numbers, device="meta")
     state = [torch.empty(ROWS, part.shape[1], dtype=numbers, device="meta") for part in start]
+    before = _attributes(plain)
     graph = _recorded(step, (x, state, tensors), cell)
+    _check_unchanged(plain, before)
     fields = [f"state.{field}" for field in kind._fields]
     sorter = Sorter(graph, cell, tuple(tensors))
     results = sorter.place(["input", *fields], [])
@@ -129,8 +131,9 @@ def record(cell: Cell) -> Recording:
 
 def _record(cell: Cell, projecting: bool) -> Recording:
     plain = _without_numbers(cell)
-    trainable = dict(plain.named_parameters())
-    tensors = {**trainable, **dict(plain.named_buffers())}
+    tensors = _tensors(plain)
+    named = plain.named_parameters(remove_duplicate=False)
+    trainable = [name for name, parameter in named if parameter.is_floating_point()]
     start, numbers = plain.initial_state(1), _numbers(tensors)
     given = torch.empty(ROWS, cell.input_size, dtype=numbers, device="meta")
     if not projecting:
@@ -156,7 +159,9 @@ def _record(cell: Cell, projecting: bool) -> Recording:
 
     pull = torch.empty(ROWS, cell.output_size, dtype=numbers, device="meta")
     pulls = [torch.empty_like(part) for part in state]
+    before = _attributes(plain)
     graph = _recorded(step_and_pullback, (given.detach(), state, tensors, pull, pulls), cell)
+    _check_unchanged(plain, before)
     fields = [f"state.{field}" for field in type(start)._fields]
     sorter = Sorter(graph, cell, tuple(tensors))
     results = sorter.place(["input", *fields], ["grad.output", *(f"grad.{field}" for field in fields)])
@@ -209,6 +214,26 @@ def _recorded(function: Callable[..., Any], arguments: tuple[Any, ...], cell: Ce
         raise TraceRefusal(f"its step cannot be recorded{_place(error, cell)}: {first}") from error
 
 
+def _attributes(cell: Cell) -> dict[str, Any]:
+    """What a cell and the modules in it hold, besides parameters, buffers and modules."""
+    return {
+        f"{path}.{name}".lstrip("."): value
+        for path, module in cell.named_modules()
+        for name, value in module.__dict__.items()
+        if not name.startswith("_")
+    }
+
+
+def _check_unchanged(cell: Cell, before: dict[str, Any]) -> None:
+    """Refuse a step that sets attributes: it is recorded once, and they would be set once."""
+    now = _attributes(cell)
+    changed = [name for name, value in now.items() if name not in before or before[name] is not value]
+    if changed:
+        raise TraceRefusal(
+            f"its step changes the cell's {changed[0]}; what changes from step to step is a field of the state"
+        )
+
+
 def _without_numbers(cell: Cell) -> Cell:
     """A copy on the meta device whose parametrised weights are plain ones: what multiplies is what is recorded."""
     hollow: dict[int, Any] = {}
@@ -233,6 +258,12 @@ def _without_numbers(cell: Cell) -> Cell:
 
 def _hollow(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
+def _tensors(cell: Cell) -> dict[str, Tensor]:
+    """Parameters, then buffers, without numbers. One with two names counts as two: PyTorch adds their gradients."""
+    named = cell.named_parameters(remove_duplicate=False), cell.named_buffers(remove_duplicate=False)
+    return {name: _hollow(tensor) for part in named for name, tensor in part}
 
 
 def _numbers(tensors: Mapping[str, Tensor]) -> torch.dtype:
