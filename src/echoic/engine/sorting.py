@@ -197,8 +197,8 @@ class Sorter:
     def _matrix(self, node: fx.Node, position: int | None, turned: bool) -> str:
         if not self.before.has(node):
             raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-        rows, columns = shape_of(node)[-2:]
-        return self._source(node, "matrix", (columns, rows) if turned else (rows, columns), position, turned)
+        k, n = shape_of(node)[-2:]
+        return self._source(node, "matrix", (n, k) if turned else (k, n), position, turned)
 
     def _source(
         self, node: fx.Node, kind: str, shape: tuple[int, ...], position: int | None = None, turned: bool = False
@@ -277,6 +277,8 @@ class _Partial:
         if key not in self._parts:
             made = self.copies[node]
             if node.meta["val"].dtype != self.numbers:  # what was compared or counted
+                if self.like is None:
+                    raise Untraceable("it makes a tensor, and has no parameter whose type that could be")
                 made = self.graph.call_function(aten.type_as.default, (made, self.like))
             if position is not None:
                 made = self.graph.call_function(aten.select.int, (made, 0, position))

@@ -83,9 +83,9 @@ class Translator:
 
     def product(self, row: Row, parameter: fx.Node, position: int | None = None, turned: bool = False) -> Operand:
         """A value by a matrix, one of a stack, or a turned one."""
-        columns = shape_of(parameter)[-2 if turned else -1]
+        width = shape_of(parameter)[-2 if turned else -1]
         matrix = self.matrix(parameter, position, turned)
-        return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=columns)
+        return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=width)
 
     def slices(self, row: Row) -> list[Row]:
         """Along the first dimension of the features."""
