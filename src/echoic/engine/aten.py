@@ -74,10 +74,10 @@ def _converted(translator: Translator, node: fx.Node) -> Row:
     """To another type of numbers: to truths and whole numbers, not to shorter ones."""
     row = translator.read(node.args[0])
     before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype  # pyright: ignore
-    if before == after or not before.is_floating_point:
-        return translator.pointwise("ne", row, 0.0) if after == torch.bool != before else row
-    if after == torch.bool:
+    if after == torch.bool != before:
         return translator.pointwise("ne", row, 0.0)
+    if not before.is_floating_point:
+        return row
     if not after.is_floating_point:
         return _towards_zero(translator, row)
     if after.itemsize < before.itemsize:

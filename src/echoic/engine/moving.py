@@ -137,9 +137,8 @@ def _row(
         raise Untraceable("it takes some rows of the batch")
     by_row = numbers.unflatten(axis, (_SAMPLE, groups)).movedim(axis, 0).reshape(_SAMPLE, -1)
     own = by_row[0] % len(step)
-    if not torch.equal(by_row, by_row[0] + step[own] * torch.arange(_SAMPLE).unsqueeze(1)) or bool(
-        (by_row[0] >= total).any()
-    ):
+    expected = by_row[0] + step[own] * torch.arange(_SAMPLE).unsqueeze(1)
+    if not torch.equal(by_row, expected) or (by_row[0] >= total).any():
         raise Untraceable("it mixes the rows of the batch")
     return Row(_joined(builder, parts, own.tolist()), dims, axis, groups)
 
@@ -149,9 +148,8 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
     if not numbers:
         return 0.0
     begins = list(accumulate((width for _, width in parts), initial=0))
-    runs: list[
-        tuple[int, int, int]
-    ] = []  # of which part, from which of its columns, how many; less than 0: one so often
+    # Of which part, from which of its columns, how many; less than 0: one so often
+    runs: list[tuple[int, int, int]] = []
     at = 0
     while at < len(numbers):
         which = bisect(begins, numbers[at]) - 1
