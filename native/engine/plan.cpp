@@ -2,7 +2,6 @@
 
 #include <stdexcept>
 
-#include "../isa/kernels.h"
 #include "engine.h"
 
 namespace echoic {
@@ -58,6 +57,8 @@ class Decoder {
         }
         const int64_t totals = in_.number(0, kMostItems, "number of totals");
         for (int64_t i = 0; i < totals; ++i) plan_.totals.push_back(in_.number(1, kMostWidth, "width of a total"));
+        const int64_t forms = in_.number(0, kMostItems, "number of forms");
+        for (int64_t i = 0; i < forms; ++i) form();
         const int64_t stages = in_.number(0, kMostItems, "number of stages");
         for (int64_t i = 0; i < stages; ++i) stage();
         if (!in_.done()) throw std::invalid_argument("plan: it goes on after its end");
@@ -76,6 +77,21 @@ class Decoder {
     }
 
    private:
+    void form() {
+        Form form{};
+        int64_t low = form.offset = in_.number(0, kMostWidth, "first column of a form"), high = low, columns = 1;
+        for (int d = 0; d < kDimensions; ++d) {
+            form.sizes[d] = in_.number(1, kMostWidth / columns, "size of a form");
+            form.strides[d] = in_.number(-kMostWidth, kMostWidth, "stride of a form");
+            const int64_t end = (form.sizes[d] - 1) * form.strides[d];
+            low += std::min(end, int64_t(0)), high += std::max(end, int64_t(0));
+            columns *= form.sizes[d];
+        }
+        if (low < 0) throw std::invalid_argument("plan: a form takes what lies before the first column");
+        plan_.forms.push_back(form);
+        taken_.push_back({columns, high + 1});
+    }
+
     void stage() {
         Stage stage;
         stage.kind = Stage::Kind(in_.number(1, 3, "kind of a stage"));
@@ -97,10 +113,14 @@ class Decoder {
             ++plan_.operations;
         } else {
             stage.width = in_.number(1, kMostWidth, "width of a reduction");
+            stage.size = in_.number(1, stage.width, "size of a reduction");
+            stage.inner = in_.number(1, stage.width / stage.size, "columns of a reduction that stay apart");
+            if (stage.width % (stage.size * stage.inner) != 0)
+                throw std::invalid_argument("plan: a reduction has groups of different sizes");
             stage.reducing = in_.number(0, reduction_count - 1, "kind of a reduction");
             stage.source = place(stage.width, false);
             stage.other = place(stage.width, true);
-            stage.target = written(place(1, false));
+            stage.target = written(place(stage.width / stage.size, false));
             if ((stage.other.space == Space::port) != (stage.reducing == reduce_dot))
                 throw std::invalid_argument("plan: a reduction has too many or too few operands");
             ++plan_.operations;
@@ -136,7 +156,7 @@ class Decoder {
         Micro micro{};
         micro.op = in_.number(0, op_count - 1, "an operation");
         micro.target = written(operand(width, false));
-        if (micro.target.space == Space::vector || micro.target.space == Space::constant)
+        if (micro.target.space != Space::port && micro.target.space != Space::tile && micro.target.space != Space::total)
             throw std::invalid_argument("plan: an operation writes where it cannot");
         for (int i = 0; i < 3; ++i) {
             const bool used = i < kArity[micro.op];
@@ -147,9 +167,24 @@ class Decoder {
         const int64_t column = column_operand(micro.op);
         if (column >= 0 && micro.operands[column].space == Space::tile)
             throw std::invalid_argument("plan: a tile cannot be a column");
+        check_form(micro, width);
         check_totals(micro, width);
         plan_.micros.push_back(micro);
         ++plan_.operations;
+    }
+
+    // A form stands in take alone, and takes as many columns as the stage has, of what has so many.
+    void check_form(const Micro& micro, int64_t width) const {
+        for (int i = 0; i < 3; ++i)
+            if ((micro.operands[i].space == Space::form) != (micro.op == op_take && i == 1))
+                throw std::invalid_argument("plan: a form stands where it cannot");
+        if (micro.op != op_take) return;
+        const Operand& from = micro.operands[0];
+        const Taken& taken = taken_[size_t(micro.operands[1].index)];
+        if (from.space != Space::port && from.space != Space::vector)
+            throw std::invalid_argument("plan: columns are taken of what is not in memory");
+        if (taken.columns != width) throw std::invalid_argument("plan: a form has another width than its stage");
+        if (from.offset + taken.needed > room(from)) throw std::invalid_argument("plan: a form takes what lies outside");
     }
 
     // A total stands on both sides, whole, of an operation that adds to it, and nowhere else.
@@ -169,22 +204,30 @@ class Decoder {
 
     Operand operand(int64_t width, bool optional) {
         Operand found{};
-        found.space = Space(in_.number(optional ? 0 : 1, 5, "kind of an operand"));
+        found.space = Space(in_.number(optional ? 0 : 1, 6, "kind of an operand"));
         const int64_t limits[] = {1, int64_t(plan_.ports.size()), kMostTiles, int64_t(plan_.vectors.size()),
-                                  int64_t(plan_.constants.size()), int64_t(plan_.totals.size())};
+                                  int64_t(plan_.constants.size()), int64_t(plan_.totals.size()),
+                                  int64_t(plan_.forms.size())};
         found.index = in_.number(0, limits[size_t(found.space)] - 1, "number of an operand");
         found.offset = in_.number(0, kMostWidth, "column of an operand");
-        int64_t room = kMostWidth * 2;
-        if (found.space == Space::port) room = plan_.ports[size_t(found.index)];
-        if (found.space == Space::vector) room = plan_.vectors[size_t(found.index)];
-        if (found.space == Space::total) room = plan_.totals[size_t(found.index)];
-        if (found.offset + width > room) throw std::invalid_argument("plan: an operand lies outside its memory");
+        if (found.offset + width > room(found)) throw std::invalid_argument("plan: an operand lies outside its memory");
         if (found.space == Space::tile && found.index >= plan_.tiles) plan_.tiles = found.index + 1;
         if (found.space == Space::port && phase_ != Phase::within) {
             const bool outside = found.index < plan_.outside;
             (outside ? plan_.phases[size_t(phase_)].touched : plan_.wide).push_back(size_t(found.index));
         }
         return found;
+    }
+
+    // Columns of what an operand names.
+    int64_t room(const Operand& operand) const {
+        const size_t index = size_t(operand.index);
+        switch (operand.space) {
+            case Space::port: return plan_.ports[index];
+            case Space::vector: return plan_.vectors[index];
+            case Space::total: return plan_.totals[index];
+            default: return kMostWidth * 2;
+        }
     }
 
     const Operand& written(const Operand& target) {
@@ -205,8 +248,14 @@ class Decoder {
         return found;
     }
 
+    // Of a form how many columns it takes, and how many it needs to be there.
+    struct Taken {
+        int64_t columns, needed;
+    };
+
     Reader in_;
     Plan plan_;
+    std::vector<Taken> taken_;
     Phase phase_ = Phase::ahead;  // of the stage that is read
 };
 

@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "../isa/kernels.h"
+
 namespace echoic {
 
-// total: a vector that every row is added to.
-enum class Space : int64_t { none = 0, port = 1, tile = 2, vector = 3, constant = 4, total = 5 };
+// total: a vector that every row is added to. form: which columns are taken.
+enum class Space : int64_t { none = 0, port = 1, tile = 2, vector = 3, constant = 4, total = 5, form = 6 };
 
 struct Operand {
     Space space;
@@ -29,6 +31,7 @@ struct Stage {
     Phase phase = Phase::within;
     int64_t width = 0;          // columns of a pointwise stage or of what is reduced
     int64_t first = 0, count = 0;  // micros
+    int64_t size = 0, inner = 0;   // of a reduction of [.., size, inner] columns to [.., inner]
     int64_t matrix = 0, bias = -1, reducing = 0;
     Operand source{}, target{}, added{}, other{};  // other: what is multiplied with in a reduction
     size_t abreast = 1;  // matmuls from this one on of which columns may be computed before the others' next ones
@@ -47,6 +50,7 @@ struct Plan {
     std::vector<int64_t> vectors;
     std::vector<int64_t> matrix_rows, matrix_columns;
     std::vector<int64_t> totals;  // widths
+    std::vector<Form> forms;
     std::vector<double> constants;
     std::vector<Stage> stages;   // in the order of their phases
     PhaseOf phases[3];

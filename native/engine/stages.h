@@ -161,10 +161,19 @@ class Stages {
         const View<T> other = stage.other.space == Space::none ? source : place(stage.other);
         const Range mine = share_of(end - begin, 1);
         begin += mine.begin;
-        kernels_.reductions[stage.reducing](target.base + begin * target.stride, target.stride,
-                                            source.base + begin * source.stride, source.stride,
-                                            other.base + begin * other.stride, other.stride, mine.end - mine.begin,
-                                            stage.width);
+        const int64_t rows = mine.end - mine.begin, size = stage.size, inner = stage.inner;
+        T* to = target.base + begin * target.stride;
+        const T *from = source.base + begin * source.stride, *with = other.base + begin * other.stride;
+        if (size == stage.width)
+            return kernels_.reductions[stage.reducing](to, target.stride, from, source.stride, with, other.stride, rows, size);
+        const int64_t groups = stage.width / (size * inner);
+        for (int64_t row = 0; row < rows; ++row, to += target.stride, from += source.stride, with += other.stride)
+            if (inner == 1)
+                kernels_.reductions[stage.reducing](to, 1, from, size, with, size, groups, size);
+            else
+                for (int64_t g = 0; g < groups; ++g)
+                    kernels_.reductions_down[stage.reducing](to + g * inner, from + g * size * inner, with + g * size * inner,
+                                                             size, inner);
     }
 
     // Rows of some stages of which one operand stays in the nearest cache.
@@ -254,6 +263,11 @@ class Stages {
                 const Micro* micro = &plan_.micros[size_t(stage.first)];
                 for (const Micro* last = micro + stage.count; micro < last; ++micro, r += 4) {
                     auto at = [&](const Reach& x) { return x.base + row * x.by_row + column * x.by_column; };
+                    if (micro->op == op_take) {
+                        const Form& form = plan_.forms[size_t(micro->operands[1].index)];
+                        kernels_.take(at(r[0]), r[0].stride, at(r[1]), r[1].stride, form, high, column, wide);
+                        continue;
+                    }
                     kernels_.pointwise[micro->op](at(r[0]), r[0].stride, at(r[1]), r[1].stride, at(r[2]), r[2].stride,
                                                   at(r[3]), r[3].stride, high, wide);
                 }

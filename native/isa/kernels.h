@@ -5,13 +5,13 @@
 
 namespace echoic {
 
-// name, number of operands; the order is the numbering. From broadcast on one operand is a single column: the first of
-// broadcast itself, the second of the others.
+// name, number of operands; the order is the numbering. From take on one operand is not read column by column: of take
+// the first, of which its form says what is read; of broadcast the first, of the others the second, a single column.
 #define ECHOIC_POINTWISE(X) \
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1) \
-    X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) \
+    X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) X(erf, 1) \
     X(add, 2) X(sub, 2) X(mul, 2) X(div, 2) X(maximum, 2) X(minimum, 2) X(lt, 2) X(le, 2) X(eq, 2) X(ne, 2) \
-    X(sigmoid_grad, 2) X(tanh_grad, 2) X(relu_grad, 2) X(where, 3) X(fma, 3) X(broadcast, 1) \
+    X(sigmoid_grad, 2) X(tanh_grad, 2) X(relu_grad, 2) X(where, 3) X(fma, 3) X(take, 2) X(broadcast, 1) \
     X(add_column, 2) X(sub_column, 2) X(mul_column, 2) X(fma_column, 3)
 
 enum Op : int {
@@ -23,8 +23,15 @@ enum Op : int {
 
 enum Reducing : int { reduce_sum, reduce_max, reduce_dot, reduction_count };
 
-// Which operand is a single column; -1: none.
-constexpr int64_t column_operand(int64_t op) { return op < op_broadcast ? -1 : op == op_broadcast ? 0 : 1; }
+// Which operand is not read column by column; -1: none.
+constexpr int64_t column_operand(int64_t op) { return op < op_take ? -1 : op <= op_broadcast ? 0 : 1; }
+
+constexpr int kDimensions = 4;
+
+// Which columns are taken of a row: offset + index * stride in each dimension, the innermost last.
+struct Form {
+    int64_t offset, sizes[kDimensions], strides[kDimensions];
+};
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
@@ -35,10 +42,20 @@ template <class T>
 using Pointwise = void (*)(T* target, int64_t target_stride, const T* a, int64_t a_stride, const T* b,
                            int64_t b_stride, const T* c, int64_t c_stride, int64_t rows, int64_t columns);
 
+// target[r, 0 .. columns) = of source[r] the columns [first, first + columns) of what a form takes.
+template <class T>
+using Take = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, const Form& form,
+                      int64_t rows, int64_t first, int64_t columns);
+
 // target[r] = sum or maximum of source[r, 0 .. columns), or the sum of its products with other[r, 0 .. columns).
 template <class T>
 using Reduction = void (*)(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T* other,
                            int64_t other_stride, int64_t rows, int64_t columns);
+
+// target[c] = sum or maximum of source[0 .. size, c], or the sum of its products with other[0 .. size, c], of rows of
+// so many columns that follow each other.
+template <class T>
+using ReductionDown = void (*)(T* target, const T* source, const T* other, int64_t size, int64_t columns);
 
 // target [M, N] = source [M, K] @ packed [K, N] + added [M, N] + bias [N]; added and bias may be null. A matrix that is
 // not packed has its columns one after the other, column_stride numbers apart.
@@ -67,7 +84,9 @@ struct Kernels {
     int64_t block_panels;
     int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
+    Take<T> take;
     Reduction<T> reductions[reduction_count];
+    ReductionDown<T> reductions_down[reduction_count];
     void (*matmul)(const Product<T>&);
     // The same for m <= block, from a transposed source as `deal` makes it.
     void (*matmul_transposed)(const Product<T>&);

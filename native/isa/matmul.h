@@ -5,8 +5,6 @@
 // machines, it waits for its instructions, of which it then gets half as many a cycle: hence blocks of the shape that
 // needs the fewest, and loops that are unrolled.
 #pragma once
-#include <utility>
-
 #include "kernels.h"
 #include "vector.h"
 
@@ -375,14 +373,6 @@ void matmul_unpacked(const Product<T>& whole) {
         p.first_panel = panel, p.last_panel = panel + group;
         for (int64_t row = 0; row < p.m; row += most) run[p.m - row < most ? p.m - row : most](p, row);
     }
-}
-
-// The lanes of two vectors whose numbers have the bit `apart`, or have it not, exchanged.
-template <class T, int kApart, bool kHigh, int... kLane>
-ALWAYS Vec<T> exchanged(Vec<T> a, Vec<T> b, std::integer_sequence<int, kLane...>) {
-    return __builtin_shufflevector(
-        a, b, (kHigh ? (kLane & kApart ? kLane + kLanes<T> : kLane + kApart)
-                     : (kLane & kApart ? kLane - kApart + kLanes<T> : kLane))...);
 }
 
 // Rows of a square become its columns: in each round pairs of rows that lie `apart` exchange pieces of that length.

@@ -47,6 +47,7 @@ UNARY(cos, cos_of(a))
 UNARY(sigmoid, sigmoid_of(a))
 UNARY(tanh, tanh_of(a))
 UNARY(softplus, softplus_of(a))
+UNARY(erf, erf_of(a))
 BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a * b)
@@ -128,67 +129,243 @@ void broadcast(T* target, int64_t target_stride, const T* a, int64_t a_stride, c
     }
 }
 
+// A piece of the innermost dimension of what is taken: one number again and again, neighbours, or numbers that lie apart.
+struct Repeated {
+    template <class T>
+    ALWAYS Vec<T> at(const T* from, int64_t, int64_t) const { return same(*from); }
+    template <class T>
+    ALWAYS Vec<T> some(const T* from, int64_t, int64_t) const { return same(*from); }
+};
+struct Neighbours {
+    template <class T>
+    ALWAYS Vec<T> at(const T* from, int64_t i, int64_t) const { return load(from + i); }
+    template <class T>
+    ALWAYS Vec<T> some(const T* from, int64_t i, int64_t count) const { return load_some(from + i, count); }
+};
+struct Apart {
+    int64_t stride;
+    template <class T>
+    ALWAYS Vec<T> at(const T* from, int64_t i, int64_t) const { return some(from, i, kLanes<T>); }
+    template <class T>
+    ALWAYS Vec<T> some(const T* from, int64_t i, int64_t count) const {
+        Vec<T> found = {};
+        for (int64_t lane = 0; lane < count; ++lane) found[lane] = from[(i + lane) * stride];
+        return found;
+    }
+};
+
+template <class T, class Run>
+ALWAYS void take_run(T* target, const T* from, int64_t count, Run run) {
+    constexpr int lanes = kLanes<T>;
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) store<T>(target + i, run.at(from, i, lanes));
+    if (i < count) store_some<T>(target + i, run.some(from, i, count - i), count - i);
+}
+
+// Some pieces, one after the other, each of which begins a step further on; of so many vectors if it is known of how many.
+template <class T, int kVectors, class Run>
+ALWAYS void take_runs(T* target, const T* from, int64_t count, int64_t step, int64_t runs, Run run) {
+    for (int64_t r = 0; r < runs; ++r, target += count, from += step) {
+        if constexpr (kVectors == 0) take_run(target, from, count, run);
+        for (int v = 0; v < kVectors; ++v) store<T>(target + v * kLanes<T>, run.at(from, v * kLanes<T>, kLanes<T>));
+    }
+}
+
+// The columns [first, first + columns) of what a form takes of a row.
+template <class T, class Run>
+ALWAYS void take_row(T* target, const T* source, const Form& form, int64_t first, int64_t columns, Run run) {
+    constexpr int inner = kDimensions - 1;
+    const int64_t size = form.sizes[inner], step = form.strides[inner - 1];
+    int64_t index[kDimensions];
+    const T* from = source + form.offset;
+    for (int d = inner; d >= 0; --d) {
+        const auto left = uint32_t(first), columns_of = uint32_t(form.sizes[d]);  // less than 2^25: short ones divide faster
+        index[d] = columns_of == 1 ? 0 : left % columns_of, first = columns_of == 1 ? left : left / columns_of;
+        from += index[d] * form.strides[d];
+    }
+    for (const T* end = target + columns; target < end;) {
+        // whole runs as far as the dimension around them goes, or a part of one
+        const int64_t whole = (end - target) / size, around = form.sizes[inner - 1] - index[inner - 1];
+        int64_t runs = whole < around ? whole : around;
+        if (index[inner] > 0 || runs == 0) {
+            const int64_t left = size - index[inner], count = left < end - target ? left : end - target;
+            take_run(target, from, count, run);
+            target += count;
+            from -= index[inner] * form.strides[inner];
+            index[inner] = 0, runs = 1;
+        } else {
+            constexpr int lanes = kLanes<T>;
+            if (size == lanes)
+                take_runs<T, 1>(target, from, size, step, runs, run);
+            else if (size == 2 * lanes)
+                take_runs<T, 2>(target, from, size, step, runs, run);
+            else
+                take_runs<T, 0>(target, from, size, step, runs, run);
+            target += runs * size;
+        }
+        from += runs * step;
+        index[inner - 1] += runs;
+        for (int d = inner - 1; d > 0 && index[d] == form.sizes[d]; --d) {
+            from += form.strides[d - 1] - index[d] * form.strides[d];
+            index[d] = 0, ++index[d - 1];
+        }
+    }
+}
+
+template <class T>
+void take(T* target, int64_t target_stride, const T* source, int64_t source_stride, const Form& form, int64_t rows,
+          int64_t first, int64_t columns) {
+    const int64_t stride = form.strides[kDimensions - 1];
+    for (int64_t row = 0; row < rows; ++row, target += target_stride, source += source_stride)
+        if (stride == 0)
+            take_row(target, source, form, first, columns, Repeated{});
+        else if (stride == 1)
+            take_row(target, source, form, first, columns, Neighbours{});
+        else
+            take_row(target, source, form, first, columns, Apart{stride});
+}
+
 // What a reduction takes of a row: numbers, or their products with another row's.
 template <class T>
 struct Numbers {
     const T* from;
     ALWAYS Vec<T> at(int64_t i) const { return load(from + i); }
-    ALWAYS T one(int64_t i) const { return from[i]; }
+    ALWAYS Vec<T> some(int64_t i, int64_t count) const { return load_some(from + i, count); }
 };
 template <class T>
 struct Products {
     const T *from, *with;
     ALWAYS Vec<T> at(int64_t i) const { return load(from + i) * load(with + i); }
-    ALWAYS T one(int64_t i) const { return from[i] * with[i]; }
+    ALWAYS Vec<T> some(int64_t i, int64_t count) const { return load_some(from + i, count) * load_some(with + i, count); }
 };
+
+// Some vectors joined, lane i of the result being all lanes of vector i: halves with halves, then quarters ...
+template <class T, int kApart, class Join>
+ALWAYS Vec<T> joined_lanes(Vec<T> (&rows)[kLanes<T>], Join join) {
+    constexpr auto lanes = std::make_integer_sequence<int, kLanes<T>>{};
+#pragma GCC unroll 16
+    for (int row = 0; row < kApart; ++row) {
+        const Vec<T> a = rows[row], b = rows[row + kApart];
+        rows[row] = join(exchanged<T, kApart, false>(a, b, lanes), exchanged<T, kApart, true>(a, b, lanes));
+    }
+    if constexpr (kApart > 1) return joined_lanes<T, kApart / 2>(rows, join);
+    return rows[0];
+}
+
+template <class T, int... kLane>
+ALWAYS Whole<T> numbers_of_lanes(std::integer_sequence<int, kLane...>) {
+    return Whole<T>{kLane...};
+}
 
 // The columns of a row from the left, in several parts at once: one alone would wait for every result.
 template <class T, class Row, class Join>
-ALWAYS T reduced(Row row, int64_t columns, T nothing, Join join) {
+ALWAYS Vec<T> gathered(Row row, int64_t columns, T nothing, Join join) {
     constexpr int lanes = kLanes<T>, parts = 4;
+    if (columns == lanes) return row.at(0);
     Vec<T> found[parts] = {same(nothing), same(nothing), same(nothing), same(nothing)};
     int64_t i = 0;
     for (; i + parts * lanes <= columns; i += parts * lanes)
         for (int p = 0; p < parts; ++p) found[p] = join(found[p], row.at(i + p * lanes));
     for (; i + lanes <= columns; i += lanes) found[0] = join(found[0], row.at(i));
-    if (const int64_t rest = columns - i) {
-        Vec<T> last = same(nothing);
-        for (int64_t lane = 0; lane < rest; ++lane) last[lane] = row.one(i + lane);
-        found[1] = join(found[1], last);
+    if (const auto rest = typename Types<T>::Whole(columns - i); rest > 0)
+        found[1] = join(found[1], numbers_of_lanes<T>(std::make_integer_sequence<int, lanes>{}) < rest
+                                      ? row.some(i, rest) : same(nothing));
+    return join(join(found[0], found[1]), join(found[2], found[3]));
+}
+
+// Each of some rows becomes one number. Several at once where there are as many as lanes: in the same order.
+template <class T, class Rows, class Join>
+ALWAYS void reduced(T* target, int64_t target_stride, Rows rows, int64_t count, int64_t columns, T nothing, Join join) {
+    constexpr int lanes = kLanes<T>;
+    for (int64_t row = 0; row < count; row += lanes) {
+        const int64_t some = count - row < lanes ? count - row : lanes;
+        Vec<T> each[lanes];
+        for (int64_t i = 0; i < some; ++i) each[i] = gathered(rows(row + i), columns, nothing, join);
+        for (int64_t i = some; i < lanes; ++i) each[i] = each[0];  // whose results nobody takes
+        Vec<T> all = each[0];
+        if constexpr (lanes > 1) all = joined_lanes<T, lanes / 2>(each, join);
+        if (target_stride == 1)
+            store_some<T>(target + row, all, some);
+        else
+            for (int64_t i = 0; i < some; ++i) target[(row + i) * target_stride] = all[i];
     }
-    T all[lanes];
-    store<T>(all, join(join(found[0], found[1]), join(found[2], found[3])));
-    for (int half = lanes / 2; half > 0; half /= 2)
-        for (int lane = 0; lane < half; ++lane) all[lane] = join(all[lane], all[lane + half]);
-    return all[0];
 }
 
 template <class T>
 void sum_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T*, int64_t, int64_t rows,
               int64_t columns) {
-    auto plus = [](auto a, auto b) { return a + b; };
-    for (int64_t row = 0; row < rows; ++row)
-        target[row * target_stride] = reduced(Numbers<T>{source + row * source_stride}, columns, T(0), plus);
+    auto row = [=](int64_t i) { return Numbers<T>{source + i * source_stride}; };
+    reduced(target, target_stride, row, rows, columns, T(0), [](auto a, auto b) { return a + b; });
 }
 
 template <class T>
 void dot_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T* other,
               int64_t other_stride, int64_t rows, int64_t columns) {
-    auto plus = [](auto a, auto b) { return a + b; };
-    for (int64_t row = 0; row < rows; ++row) {
-        const Products<T> products{source + row * source_stride, other + row * other_stride};
-        target[row * target_stride] = reduced(products, columns, T(0), plus);
+    auto row = [=](int64_t i) { return Products<T>{source + i * source_stride, other + i * other_stride}; };
+    reduced(target, target_stride, row, rows, columns, T(0), [](auto a, auto b) { return a + b; });
+}
+
+// Rows that follow each other, column by column.
+template <class T, class At, class Join>
+ALWAYS void reduced_down(T* target, At at, int64_t size, int64_t columns, Join join) {
+    constexpr int lanes = kLanes<T>;
+    for (int64_t c = 0; c < columns; c += lanes) {
+        const int64_t count = columns - c < lanes ? columns - c : lanes;
+        Vec<T> found = at(c, count);
+        int64_t i = 1;
+        if (size > 4) {  // four that do not wait for each other
+            Vec<T> others[3];
+            for (int64_t j = 0; j < 3; ++j) others[j] = at((j + 1) * columns + c, count);
+            for (i = 4; i + 4 <= size; i += 4) {
+                found = join(found, at(i * columns + c, count));
+                for (int64_t j = 0; j < 3; ++j) others[j] = join(others[j], at((i + j + 1) * columns + c, count));
+            }
+            found = join(join(found, others[0]), join(others[1], others[2]));
+        }
+        for (; i < size; ++i) found = join(found, at(i * columns + c, count));
+        if (count == lanes)
+            store<T>(target + c, found);
+        else
+            store_some<T>(target + c, found, count);
     }
 }
 
+template <class T>
+ALWAYS Vec<T> load_up_to(const T* from, int64_t count) {
+    return count == kLanes<T> ? load(from) : load_some(from, count);
+}
+
+template <class T>
+void sum_down(T* target, const T* source, const T*, int64_t size, int64_t columns) {
+    auto at = [=](int64_t i, int64_t count) { return load_up_to(source + i, count); };
+    reduced_down(target, at, size, columns, [](auto a, auto b) { return a + b; });
+}
+
+template <class T>
+void dot_down(T* target, const T* source, const T* other, int64_t size, int64_t columns) {
+    auto at = [=](int64_t i, int64_t count) { return load_up_to(source + i, count) * load_up_to(other + i, count); };
+    reduced_down(target, at, size, columns, [](auto a, auto b) { return a + b; });
+}
+
 // A NaN is the largest of all.
+struct Larger {
+    template <class T>
+    ALWAYS T operator()(T a, T b) const {
+        return ((a > b) | (a != a)) ? a : b;
+    }
+};
+
+template <class T>
+void max_down(T* target, const T* source, const T*, int64_t size, int64_t columns) {
+    auto at = [=](int64_t i, int64_t count) { return load_up_to(source + i, count); };
+    reduced_down(target, at, size, columns, Larger{});
+}
+
 template <class T>
 void max_rows(T* target, int64_t target_stride, const T* source, int64_t source_stride, const T*, int64_t, int64_t rows,
               int64_t columns) {
-    auto larger = [](auto a, auto b) { return ((a > b) | (a != a)) ? a : b; };
-    for (int64_t row = 0; row < rows; ++row)
-        target[row * target_stride] =
-            reduced(Numbers<T>{source + row * source_stride}, columns, -T(__builtin_inff()), larger);
+    auto row = [=](int64_t i) { return Numbers<T>{source + i * source_stride}; };
+    reduced(target, target_stride, row, rows, columns, -T(__builtin_inff()), Larger{});
 }
 
 }  // namespace

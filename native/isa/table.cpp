@@ -20,7 +20,7 @@ constexpr Kernels<T> make_table() {
     table.depth = [](int64_t k) { return k; };
 #define X(name, arity) table.pointwise[op_##name] = pointwise<T, do_##name, arity>;
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1)
-    X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1)
+    X(sqrt, 1) X(rsqrt, 1) X(reciprocal, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1) X(softplus, 1) X(erf, 1)
     X(add, 2) X(sub, 2) X(mul, 2) X(div, 2) X(maximum, 2) X(minimum, 2) X(lt, 2) X(le, 2) X(eq, 2) X(ne, 2)
     X(sigmoid_grad, 2) X(tanh_grad, 2) X(relu_grad, 2) X(where, 3) X(fma, 3)
 #undef X
@@ -28,9 +28,13 @@ constexpr Kernels<T> make_table() {
 #define X(name, arity) table.pointwise[op_##name##_column] = pointwise<T, do_##name, arity, true>;
     X(add, 2) X(sub, 2) X(mul, 2) X(fma, 3)
 #undef X
+    table.take = take<T>;
     table.reductions[reduce_sum] = sum_rows<T>;
     table.reductions[reduce_max] = max_rows<T>;
     table.reductions[reduce_dot] = dot_rows<T>;
+    table.reductions_down[reduce_sum] = sum_down<T>;
+    table.reductions_down[reduce_max] = max_down<T>;
+    table.reductions_down[reduce_dot] = dot_down<T>;
     table.matmul = matmul<T>;
     table.matmul_transposed = matmul_transposed<T>;
     table.deal = deal<T>;

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__SSE4_1__) && ECHOIC_VECTOR_BYTES >= 16
 #include <immintrin.h>
 #endif
@@ -135,6 +136,13 @@ ALWAYS void keep_in_register(Vec<T>& v) {
         asm("" : "+w"(v));
 #endif
     }
+}
+// The lanes of two vectors whose numbers have the bit `apart`, or have it not, exchanged.
+template <class T, int kApart, bool kHigh, int... kLane>
+ALWAYS Vec<T> exchanged(Vec<T> a, Vec<T> b, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(
+        a, b, (kHigh ? (kLane & kApart ? kLane + kLanes<T> : kLane + kApart)
+                     : (kLane & kApart ? kLane - kApart + kLanes<T> : kLane))...);
 }
 // A function of one number on every lane: right, and slow.
 template <class T, class F>

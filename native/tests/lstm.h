@@ -22,7 +22,7 @@ inline int64_t inputs(int64_t h) { return h + 2; }
 // Ports: input [I], h and c before, h and c after, what is saved [5H]: i, f, g, o, tanh c; scratch for the gates and
 // for the projected input, which is made ahead. The matrices: recurrent, of the input.
 inline Code forward_code(int64_t h) {
-    return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 0, 4} +  //
+    return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 0, 0, 4} +  //
            Code{2, 0, 1} + port(0) + port(7) + Code{0, 0, 0} + Code{0} +                                           //
            Code{2, 1, 0} + port(1) + port(6) + port(7) + Code{-1} +                                                //
            Code{1, 1, h, 7} + micro("sigmoid", port(5, 0), port(6, 0)) + micro("sigmoid", port(5, h), port(6, h)) +
@@ -37,7 +37,7 @@ inline Code forward_code(int64_t h) {
 // before, of the input [I], which is made behind. The matrices are the transposed ones. The total belongs to no
 // parameter: what a peephole of the forget gate would be given before its sigmoid.
 inline Code backward_code(int64_t h) {
-    return Code{9, 9, h, 5 * h, h, h, h, 4 * h, h, h, inputs(h), 0, 2, 4 * h, h, 4 * h, inputs(h), 1, h, 3} + Code{1, 1, h, 14} +
+    return Code{9, 9, h, 5 * h, h, h, h, 4 * h, h, h, inputs(h), 0, 2, 4 * h, h, 4 * h, inputs(h), 1, h, 0, 3} + Code{1, 1, h, 14} +
            micro("add", tile(0), port(3), port(0)) + micro("mul", tile(1), tile(0), port(1, 3 * h)) +
            micro("tanh_grad", tile(1), tile(1), port(1, 4 * h)) + micro("add", tile(1), tile(1), port(4)) +
            micro("mul", tile(2), tile(0), port(1, 4 * h)) +

@@ -49,6 +49,7 @@ constexpr double (*kFunctions[])(double) = {
     [](double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); },
     [](double x) { return std::tanh(x); },
     [](double x) { return (x <= 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); },
+    [](double x) { return std::erf(x); },
 };
 static_assert(std::size(kFunctions) == op_add);
 
@@ -70,7 +71,7 @@ constexpr Several kOperations[] = {
     [](double a, double b, double c) { return a != 0 ? b : c; },
     [](double a, double b, double c) { return a * b + c; },
 };
-static_assert(std::size(kOperations) == op_broadcast - op_add);
+static_assert(std::size(kOperations) == op_take - op_add);
 constexpr int kByColumn[] = {op_add, op_sub, op_mul, op_fma};  // what is done by the operations after broadcast
 static_assert(std::size(kByColumn) == op_count - op_add_column);
 
@@ -161,6 +162,7 @@ void operations_of_several_numbers() {
         const std::vector<T> operands[3] = {numbers(rows), numbers(rows), numbers(1)};
         const auto& [a, b, c] = operands;
         for (int op = op_add; op < op_count; ++op) {
+            if (op == op_take) continue;
             std::vector<T> due;
             for (size_t i = 0; i < a.size(); ++i) {
                 const size_t column = i % size_t(columns);
@@ -202,6 +204,65 @@ void reductions(const Kernels<T>& kernels) {
                 CHECK(alike<T>(highest, {most[0], 123, most[1], 123}));
                 CHECK(alike<T>(dots, {dot[0], 123, dot[1], 123}));
             }
+}
+
+// Rows one above the other, of which no more is read than there is.
+template <class T>
+void reductions_down(const Kernels<T>& kernels) {
+    Random random(15);
+    for (int64_t columns = 1; columns <= 35; ++columns)
+        for (int64_t size : {1, 2, 5})
+            for (double odd : {kNaN, kInfinity, -kInfinity}) {
+                std::vector<T> rows = whole_numbers<T>(random, size * columns);
+                const std::vector<T> with = whole_numbers<T>(random, size * columns);
+                rows[size_t((size - 1) * columns + random.below(columns))] = T(odd);
+                std::vector<T> sum, most, dot;
+                for (int64_t c = 0; c < columns; ++c) {
+                    T added = rows[size_t(c)], multiplied = added * with[size_t(c)], highest = added;
+                    for (int64_t i = c + columns; i < size * columns; i += columns) {
+                        added += rows[size_t(i)], multiplied += rows[size_t(i)] * with[size_t(i)];
+                        if (rows[size_t(i)] > highest || std::isnan(rows[size_t(i)])) highest = rows[size_t(i)];
+                    }
+                    sum.push_back(added), most.push_back(highest), dot.push_back(multiplied);
+                }
+                const auto& [sum_of, max_of, dot_of] = kernels.reductions_down;
+                for (auto [reduce, due] : {std::pair(sum_of, &sum), std::pair(max_of, &most), std::pair(dot_of, &dot)}) {
+                    std::vector<T> found(size_t(columns + 1), T(123));
+                    reduce(found.data(), rows.data(), with.data(), size, columns);
+                    due->push_back(123);
+                    CHECK(alike<T>(found, *due));
+                }
+            }
+}
+
+// Every part of what random forms take of two rows.
+template <class T>
+void takes(const Kernels<T>& kernels) {
+    Random random(16);
+    for (int i = 0; i < 400; ++i) {
+        Form form{};
+        int64_t high = form.offset = random.below(3), total = 1;
+        for (int d = 0; d < kDimensions; ++d) {
+            const int64_t size = form.sizes[d] = 1 + random.below(d == kDimensions - 1 ? 40 : 3);
+            const int64_t stride = form.strides[d] = random.below(5) - 1;
+            total *= size, high += std::max(stride, int64_t(0)) * (size - 1);
+            form.offset += std::max(-stride, int64_t(0)) * (size - 1), high += std::max(-stride, int64_t(0)) * (size - 1);
+        }
+        const int64_t width = high + 1;
+        const std::vector<T> rows = whole_numbers<T>(random, 2 * width, true);
+        const int64_t first = random.below(total), count = 1 + random.below(total - first);
+        std::vector<T> found(size_t(2 * count + 1), T(123)), due;
+        for (int64_t row = 0; row < 2; ++row)
+            for (int64_t c = first; c < first + count; ++c) {
+                int64_t at = row * width + form.offset, rest = c;
+                for (int d = kDimensions - 1; d >= 0; --d)
+                    at += rest % form.sizes[d] * form.strides[d], rest /= form.sizes[d];
+                due.push_back(rows[size_t(at)]);
+            }
+        due.push_back(123);
+        kernels.take(found.data(), count, rows.data(), width, form, 2, first, count);
+        CHECK(alike(found, due));
+    }
 }
 
 template <class T>
@@ -372,6 +433,8 @@ void every_kernel() {
         const int before = failures();
         Random random(15);
         reductions(table<T>(set));
+        reductions_down(table<T>(set));
+        takes(table<T>(set));
         for (int64_t m = 1; m <= 14; ++m)
             for (auto [k, n] : {std::pair(1, 1), {3, 7}, {7, 63}, {40, 3}, {16, 129}, {5, 48}, {2, 130}, {4, 257}})
                 for (int how = 0; how < 8; ++how) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);

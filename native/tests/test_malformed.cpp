@@ -68,14 +68,18 @@ bool run_if_a_plan(const Code& code) {
 // Every kind of stage, of phase and of operand.
 Code example() {
     using lstm::micro, lstm::port, lstm::tile;
-    const Code vector = {3, 0, 21}, constant = {4, 1, 0}, total = {5, 1, 0};
-    return Code{4, 3, 28, 7, 300, 3, 1, 28, 1, 7, 28, 2, 9, 7, 6} +                           //
+    const Code vector = {3, 0, 21}, constant = {4, 1, 0}, total = {5, 1, 0}, form = {6, 0, 0};
+    return Code{4, 3, 28, 7, 300, 3, 1, 28, 1, 7, 28, 2, 9, 7} +                             //
+           Code{1, 3, 1, 0, 2, -1, 2, 0, 7, 2, 9} +                                              //
            Code{2, 0, 0} + port(1) + port(0) + port(0) + Code{0} +                               //
            Code{1, 1, 7, 5} + micro("sigmoid", tile(0), port(0, 7)) +                            //
            micro("fma", tile(1), tile(0), constant, port(1)) + micro("mul", port(2, 1), tile(1), vector) +
            micro("add", total, tile(1), total) + micro("fma", total, tile(0), vector, total) +
-           Code{3, 2, 7, 0} + port(2) + Code{0, 0, 0} + port(3, 2) +                             //
-           Code{3, 2, 7, 2} + port(2) + port(2, 9) + port(3, 2) +                                //
+           Code{3, 2, 7, 7, 1, 0} + port(2) + Code{0, 0, 0} + port(3, 2) +                       //
+           Code{3, 2, 7, 7, 1, 2} + port(2) + port(2, 9) + port(3, 2) +                          //
+           Code{3, 2, 12, 2, 2, 1} + port(2) + Code{0, 0, 0} + port(1, 1) +                      //
+           Code{3, 2, 6, 3, 1, 2} + port(2) + port(2, 9) + port(3, 1) +                          //
+           Code{1, 2, 28, 2} + micro("take", tile(0), port(2, 5), form) + micro("add", port(0), tile(0), port(0)) +
            Code{1, 2, 300, 1} + micro("broadcast", port(2), {3, 0, 3}) +                         //
            Code{1, 2, 28, 2} + micro("fma_column", port(0), port(0), port(3, 2), port(2)) +
            micro("where", port(0), port(0), port(2, 100), constant);

@@ -25,7 +25,7 @@ using lstm::micro, lstm::port, lstm::tile;
 
 // Ports: input [I], output [H], h and c before, h and c after; scratch for the gates.
 Code session_code(int64_t h, int64_t phase = 1) {
-    return Code{7, 6, lstm::inputs(h), h, h, h, h, h, 4 * h, 1, 4 * h, 2, h, 4 * h, lstm::inputs(h), 4 * h, 0, 3} +  //
+    return Code{7, 6, lstm::inputs(h), h, h, h, h, h, 4 * h, 1, 4 * h, 2, h, 4 * h, lstm::inputs(h), 4 * h, 0, 0, 3} +  //
            Code{2, phase, 1} + port(0) + port(6) + Code{0, 0, 0} + Code{0} +                                      //
            Code{2, 1, 0} + port(2) + port(6) + port(6) + Code{-1} +                                               //
            Code{1, 1, h, 9} + micro("sigmoid", tile(0), port(6, 0)) + micro("sigmoid", tile(1), port(6, h)) +
@@ -116,8 +116,8 @@ void refusals() {
     plan = echoic_plan_new(ahead.data(), ahead.size(), nullptr, 0, 0, message, sizeof message);
     CHECK(plan != nullptr && refused(1, vectors, 1, matrices, 2));
     echoic_plan_free(plan);
-    for (const Code& odd : {Code{1, 1, 4, 0, 0, 0, 0}, Code{3, 3, 4, 4, 4, 0, 0, 0, 0}, Code{4, 4, 4, 4, 4, 5, 0, 0, 0, 0},
-                            Code{2, 2, 4, 4, 0, 0, 1, 4, 0}}) {
+    for (const Code& odd : {Code{1, 1, 4, 0, 0, 0, 0, 0}, Code{3, 3, 4, 4, 4, 0, 0, 0, 0, 0}, Code{4, 4, 4, 4, 4, 5, 0, 0, 0, 0, 0},
+                            Code{2, 2, 4, 4, 0, 0, 1, 4, 0, 0}}) {
         plan = echoic_plan_new(odd.data(), odd.size(), nullptr, 0, 0, message, sizeof message);
         CHECK(plan != nullptr && refused(1, nullptr, 0, nullptr, 0));
         echoic_plan_free(plan);
@@ -126,7 +126,7 @@ void refusals() {
 
 // Whether columns of a second matmul may be computed before the first has all of its own.
 bool abreast(int64_t phase, const Code& first, const Code& second) {
-    const Code code = Code{5, 1, 8, 16, 16, 16, 16, 0, 2, 8, 8, 8, 8, 0, 2} +  //
+    const Code code = Code{5, 1, 8, 16, 16, 16, 16, 0, 2, 8, 8, 8, 8, 0, 0, 2} +  //
                       Code{2, 1, 0} + first + Code{-1} + Code{2, phase, 1} + second + Code{-1};
     return echoic::decode(code.data(), code.size(), nullptr, 0, 0).stages[0].abreast == 2;
 }

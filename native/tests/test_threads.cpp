@@ -104,7 +104,7 @@ void side_by_side() {
 void too_little_memory() {
     Code code = {2001, 1, 1};
     for (int i = 0; i < 2000; ++i) code.push_back(1 << 24);
-    code = code + Code{0, 0, 0, 0};
+    code = code + Code{0, 0, 0, 0, 0};
     char message[256] = "";
     echoic_plan* plan = echoic_plan_new(code.data(), code.size(), nullptr, 0, 0, message, sizeof message);
     CHECK(plan != nullptr);

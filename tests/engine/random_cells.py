@@ -49,6 +49,11 @@ def _two(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([x, y.expand_as(x)], 2)
 
 
+def _matrix(x: Tensor, y: Tensor) -> Tensor:
+    """[B, W, W]"""
+    return torch.sin(x).unsqueeze(2) * y.expand_as(x).unsqueeze(1)
+
+
 KINDS: dict[str, Kind] = {
     "matmul": Kind(lambda x, w: x @ w, lambda n, m: [(n, m)], _drawn),
     "matmul, bias": Kind(lambda x, w, b: x @ w + b, lambda n, m: [(n, m), (1, m)], _drawn),
@@ -67,6 +72,7 @@ KINDS: dict[str, Kind] = {
     "sin": Kind(torch.sin),
     "abs": Kind(torch.abs),
     "silu": Kind(functional.silu),
+    "gelu": Kind(functional.gelu),
     "mean": Kind(lambda x: x.mean(1, keepdim=True), width=_one),
     "sum": Kind(lambda x: x.sum(1, keepdim=True), width=_one),
     "largest": Kind(lambda x: x.amax(1, keepdim=True), width=_one),
@@ -96,6 +102,14 @@ KINDS: dict[str, Kind] = {
     "mean of two": Kind(lambda x, y: _two(x, y).mean(2), values=2),
     "interleaved": Kind(lambda x: _two(x, -x).flatten(1), width=lambda n, m: 2 * n),
     "every pair": Kind(lambda x, y: torch.tanh(x.unsqueeze(2) * y.unsqueeze(1)).sum(2), values=2),
+    "delta rule": Kind(lambda x, y: torch.tanh(_matrix(x, y) @ torch.sigmoid(x).unsqueeze(2)).squeeze(2), values=2),
+    "turned matrix": Kind(lambda x, y: torch.tanh(_matrix(x, y).mT @ torch.sin(x).unsqueeze(2)).squeeze(2), values=2),
+    "matrices": Kind(lambda x, y: torch.tanh(_matrix(x, y) @ _matrix(x, torch.cos(y)).mT / 9).sum(2), values=2),
+    "running sums": Kind(lambda x: torch.cumsum(torch.softmax(x, 1), 1)),
+    "running sums of two": Kind(lambda x, y: _two(x, y).cumsum(1)[..., 1] / x.shape[1], values=2),
+    "each so often": Kind(lambda x: x.repeat_interleave(3, 1), width=lambda n, m: 3 * n),
+    "maximum of two": Kind(lambda x, y: _two(x, y).max(2).values, values=2),
+    "the best alone": Kind(lambda x: x * functional.one_hot(x.argmax(1), x.shape[1])),
     "turned round": Kind(lambda x: x.flip(1)),
     "rolled": Kind(lambda x: x.roll(1, 1)),
     "doubled": Kind(lambda x: torch.cat([x, -x], 1), width=lambda n, m: 2 * n),

@@ -152,7 +152,7 @@ def test_matmuls_of_every_size(instruction_set: str, transposed: bool, dtype: ty
             x, added = (random.integers(-9, 9, (rows, n)).astype(dtype) for n in (inner, columns))
             bias = random.integers(-9, 9, columns).astype(dtype)
             matrix = matrix.T if transposed else matrix
-            code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 0, 1]
+            code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 0, 0, 1]
             plan = _native.Plan([*code, 2, 1, 0, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
             target = np.full((rows, columns + 1), np.nan, dtype)
             target[:, 0] = 123
@@ -193,7 +193,7 @@ def test_a_matrix_can_be_packed_before(instruction_set: str, dtype: type) -> Non
     random = np.random.default_rng(5)
     x, matrix = random.standard_normal((5, 7)).astype(dtype), random.standard_normal((7, 63)).astype(dtype)
     plan = _native.Plan(
-        [2, 2, 7, 63, 0, 1, 7, 63, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64
+        [2, 2, 7, 63, 0, 1, 7, 63, 0, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64
     )
     found = [np.full((5, 63), np.nan, dtype) for _ in range(2)]
     execute(plan, [x, found[0]], [], [matrix])
@@ -237,5 +237,5 @@ def test_the_instruction_sets_are_known_by_name() -> None:
         _native.choose_instruction_set("sse9")
     assert _native.instruction_set() == SETS[0]
     assert [k for k in POINTWISE if _native.opcode(k) < 0] == []
-    assert len({_native.opcode(k) for k in (*POINTWISE, "broadcast")}) == len(POINTWISE) + 1
+    assert len({_native.opcode(k) for k in (*POINTWISE, "broadcast", "take")}) == len(POINTWISE) + 2
     assert _native.opcode("matmul") == -1

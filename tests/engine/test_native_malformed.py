@@ -15,8 +15,8 @@ from echoic.engine.compiled import ENTERING, GRADIENT_IN, GRADIENT_OUT, LEAVING,
 
 OP = _native.opcode
 GUARD, FILL = 64, 123.0  # numbers around every array, and what they are
-# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]; totals of 9 and 7
-HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28, 2, 9, 7]
+# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]; totals of 9 and 7; a form of 28 columns
+HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28, 2, 9, 7, 1, 3, 1, 0, 2, -1, 2, 0, 7, 2]
 MATMUL = [2, 0, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
 POINTWISE = [1, 1, 7, 5,
              OP("sigmoid"), 2, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0,
@@ -24,11 +24,15 @@ POINTWISE = [1, 1, 7, 5,
              OP("mul"), 1, 2, 0, 2, 1, 0, 3, 0, 21, 0, 0, 0,
              OP("add"), 5, 1, 0, 2, 1, 0, 5, 1, 0, 0, 0, 0,
              OP("fma"), 5, 1, 0, 2, 1, 0, 3, 0, 21, 5, 1, 0]  # fmt: skip
-REDUCE = [3, 1, 7, 0, 1, 2, 0, 0, 0, 0, 1, 3, 2]
-DOT = [3, 1, 7, 2, 1, 2, 0, 1, 0, 21, 1, 3, 2]
+REDUCE = [3, 1, 7, 7, 1, 0, 1, 2, 0, 0, 0, 0, 1, 3, 2]
+DOT = [3, 1, 7, 7, 1, 2, 1, 2, 0, 1, 0, 21, 1, 3, 2]
+GROUPS = [3, 1, 6, 3, 1, 0, 1, 2, 0, 0, 0, 0, 1, 3, 1]
+DOWN = [3, 1, 6, 2, 3, 2, 1, 2, 0, 1, 0, 21, 1, 3, 0]
+TAKE = [1, 2, 28, 2, OP("take"), 2, 0, 0, 1, 0, 12, 6, 0, 0, 0, 0, 0,
+        OP("add"), 1, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0]  # fmt: skip
 BROADCAST = [1, 2, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
 BY_COLUMN = [1, 2, 7, 1, OP("fma_column"), 1, 1, 0, 1, 1, 0, 1, 3, 2, 3, 0, 21]
-CODE = [*HEADER, 6, *MATMUL, *POINTWISE, *REDUCE, *DOT, *BROADCAST, *BY_COLUMN]
+CODE = [*HEADER, 9, *MATMUL, *POINTWISE, *REDUCE, *DOT, *GROUPS, *DOWN, *BROADCAST, *BY_COLUMN, *TAKE]
 AT_STAGES = len(HEADER) + 1
 
 
@@ -147,8 +151,8 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("add"), 2, 0, 0, 1, 0, 0, 0, 0, 0], "too many or too few"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
-        ([*HEADER, 1, 1, 1, 7, 1, 38], "an operation: found 38"),
-        ([*HEADER[:-3], 1, 0], "width of a total: found 0"),
+        ([*HEADER, 1, 1, 1, 7, 1, 40], "an operation: found 40"),
+        ([*HEADER[:11], 1, 0], "width of a total: found 0"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 2, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 1], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0], "reads a total"),
@@ -162,11 +166,27 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("mul_column"), 2, 0, 0, 1, 1, 0, 2, 1, 0, 0, 0, 0], "tile cannot be a column"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("add_column"), 5, 1, 0, 5, 1, 0, 1, 3, 0, 0, 0, 0], "does not add to its total"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("sub_column"), 2, 0, 0, 1, 1, 0, 1, 3, 3, 0, 0, 0], "lies outside its memory"),
-        ([*HEADER, 1, 3, 1, 7, 3], "kind of a reduction"),
-        ([*HEADER, 1, 3, 1, 8, 0, 1, 2, 0], "lies outside its memory"),
-        ([*HEADER, 1, 3, 1, 7, 2, 1, 2, 0, 1, 2, 1], "lies outside its memory"),
-        ([*HEADER, 1, *DOT[:7], 0, 0, 0, *DOT[10:]], "reduction has too many or too few"),
-        ([*HEADER, 1, *REDUCE[:7], 1, 2, 0, *REDUCE[10:]], "reduction has too many or too few"),
+        ([*HEADER, 1, 3, 1, 7, 7, 1, 3], "kind of a reduction"),
+        ([*HEADER, 1, 3, 1, 8, 8, 1, 0, 1, 2, 0], "lies outside its memory"),
+        ([*HEADER, 1, 3, 1, 7, 7, 1, 2, 1, 2, 0, 1, 2, 1], "lies outside its memory"),
+        ([*HEADER, 1, *DOT[:9], 0, 0, 0, *DOT[12:]], "reduction has too many or too few"),
+        ([*HEADER, 1, *REDUCE[:9], 1, 2, 0, *REDUCE[12:]], "reduction has too many or too few"),
+        ([*HEADER, 1, 3, 1, 7, 0], "size of a reduction: found 0, expected 1 to 7"),
+        ([*HEADER, 1, 3, 1, 7, 3, 3], "that stay apart: found 3, expected 1 to 2"),
+        ([*HEADER, 1, 3, 1, 7, 2, 3], "groups of different sizes"),
+        ([*HEADER, 1, *GROUPS[:-1], 2], "lies outside its memory"),
+        ([*HEADER[:14], 1, 3, 0], "size of a form: found 0"),
+        ([*HEADER[:14], 1, 3, 2**20, 0, 2**20], "size of a form: found 1048576, expected 1 to 16"),
+        ([*HEADER[:14], 1, 0, 1, 0, 2, -1, 2, 0, 7, 2], "before the first column"),
+        ([*HEADER, 1, *TAKE[:10], 13, *TAKE[11:]], "takes what lies outside"),
+        ([*HEADER, 1, *TAKE[:8], 3, 0, 13, *TAKE[11:]], "takes what lies outside"),
+        ([*HEADER, 1, *TAKE[:8], 4, 0, 0, *TAKE[11:]], "taken of what is not in memory"),
+        ([*HEADER, 1, *TAKE[:8], 2, 1, 0, *TAKE[11:]], "tile cannot be a column"),
+        ([*HEADER, 1, *TAKE[:2], 27, *TAKE[3:]], "another width than its stage"),
+        ([*HEADER, 1, *TAKE[:11], 6, 1, *TAKE[13:]], "number of an operand: found 1, expected 0 to 0"),
+        ([*HEADER, 1, *TAKE[:11], 1, 0, *TAKE[13:]], "a form stands where it cannot"),
+        ([*HEADER, 1, *TAKE[:-6], 6, 0, 0, 0, 0, 0], "a form stands where it cannot"),
+        ([*HEADER, 1, *TAKE[:5], 6, 0, 0, *TAKE[8:]], "writes where it cannot"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(code: list[int], message: str) -> None:
@@ -191,7 +211,7 @@ class Run(NamedTuple):
 
 
 # ports: packed 3, state before, state after, gradient in, gradient out; a total of 6
-PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 1, 6, 0], [], False)
+PLAN = _native.Plan([5, 5, 3, 4, 4, 2, 2, 1, 4, 1, 3, 4, 1, 6, 0, 0], [], False)
 ARRAY, SUMS = np.zeros(1000, np.float32), np.zeros(1000, np.float32)
 OFFSETS, ACTIVE, GROWING = (np.array(x, np.int64) for x in ([0, 5, 10], [5, 5, 2], [4, 5, 2]))
 A, B = ARRAY.ctypes.data, SUMS.ctypes.data
@@ -272,7 +292,7 @@ def test_a_run_that_does_not_fit_is_refused(change: dict[str, Any], message: str
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
     """Scratch of terabytes: whichever thread finds out, the caller is told, and goes on."""
-    plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0, 0], [], False)
+    plan = _native.Plan([2001, 1, 1, *[2**24] * 2000, 0, 0, 0, 0, 0], [], False)
     for _ in range(20):
         with pytest.raises(ValueError, match="alloc"):
             run(plan, (3, 5, 12), GOOD.steps, False, threads, [(PACKED, 0, A, 1)], [], [], [], [])
@@ -281,7 +301,7 @@ def test_too_little_memory_is_an_error_and_no_end(threads: int) -> None:
 
 @pytest.mark.parametrize("place", [3, 10**6, -2, -(10**6)])
 def test_a_frame_that_names_what_a_call_does_not_give(place: int) -> None:
-    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0], [], False)
+    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0, 0], [], False)
     frame = _native.Frame(plan, False, [(PACKED, 0, place, 3)], [], [], [], [], [], [], [])
     with pytest.raises(ValueError, match="was not given"):
         _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps])], 1)
@@ -291,14 +311,14 @@ def test_a_frame_that_names_what_a_call_does_not_give(place: int) -> None:
     ("array", "error"), [(object(), AttributeError), (-1, ValueError), (2**70, ValueError), ("steps", AttributeError)]
 )
 def test_an_array_that_is_none(array: object, error: type[Exception]) -> None:
-    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0], [], False)
+    plan = _native.Plan([1, 1, 3, 0, 0, 0, 0, 0], [], False)
     frame = _native.Frame(plan, False, [(PACKED, 0, 3, 3)], [], [], [], [], [], [], [])
     with pytest.raises(error, match=r"data_ptr|no address"):
         _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps, array])], 1)
 
 
 def test_areas_lie_one_after_the_other_in_the_memory_of_their_place() -> None:
-    plan = _native.Plan([2, 2, 3, 3, 0, 0, 0, 1, 1, 1, 3, 1, OP("copy"), 1, 1, 0, 1, 0, 0, *[0] * 6], [], False)
+    plan = _native.Plan([2, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 3, 1, OP("copy"), 1, 1, 0, 1, 0, 0, *[0] * 6], [], False)
     rows = 5
     memory, other = np.zeros((7 + 3) * rows, np.float32), np.zeros(4 * rows, np.float32)
     memory[2 * rows : 5 * rows] = np.arange(3 * rows)

@@ -196,12 +196,12 @@ def test_precision_that_the_processor_has_no_products_for(asked: str, precision:
 @pytest.mark.parametrize("kind", [BFLOAT16, PAIRS])
 def test_a_plan_that_the_instruction_set_cannot_execute(kind: int) -> None:
     with pytest.raises(ValueError, match="no bfloat16 products"):
-        _native.Plan([1, 1, 1, 0, 0, 0, 0], [], kind)
+        _native.Plan([1, 1, 1, 0, 0, 0, 0, 0], [], kind)
 
 
 @only_where_short
 def test_nor_once_another_is_chosen() -> None:
-    plan = _native.Plan([2, 2, 4, 4, 0, 1, 4, 4, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], BFLOAT16)
+    plan = _native.Plan([2, 2, 4, 4, 0, 1, 4, 4, 0, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], BFLOAT16)
     assert plan.packed_bytes(0) >= 4 * 4 * 2
     try:
         _native.choose_instruction_set("scalar")

@@ -73,6 +73,29 @@ def gated(sums: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(i) * torch.tanh(c), torch.sigmoid(f) * c + 0.1 * i
 
 
+def attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of G heads over D places with one feature each."""
+    weights = torch.softmax(queries.view(-1, G, D, 1) @ keys.view(-1, G, 1, D), -1)
+    return weights @ values.view(-1, G, D, 1)
+
+
+def delta(memory: Tensor, values: Tensor, keys: Tensor, rate: Tensor) -> Tensor:
+    """A memory [B, G, D] that is told what a key stands for."""
+    found = (memory @ keys.unsqueeze(2)).squeeze(2)
+    return memory + torch.sigmoid(rate)[:, :, None] * (values - found).unsqueeze(2) * keys.unsqueeze(1)
+
+
+def which(largest: Any, smallest: Any) -> list[Tensor]:
+    numbers = (largest.indices.to(largest.values.dtype) / D, smallest.indices.to(largest.values.dtype)[:, :1] / G)
+    return [largest.values, smallest.values, numbers[0][:, :1] + numbers[1]]
+
+
+def straight(shares: Tensor) -> Tensor:
+    """The largest as one and the others as zeros, with the gradient of the shares."""
+    hard = functional.one_hot(shares.argmax(1), H).to(shares.dtype)
+    return hard - shares.detach() + shares
+
+
 SQUARE = (H, H)
 WAYS = {
     "h @ u": way(lambda s, p, h, c: p + h @ s.u, u=SQUARE),
@@ -188,8 +211,36 @@ WAYS = {
     "groups one by one": way(
         lambda s, p, h, c: p + torch.cat([(i + 1) * part for i, part in enumerate(groups(h).unbind(1))], 1)
     ),
-    "matmul of every group": way(
-        lambda s, p, h, c: p + (h.view(-1, G, 1, D) @ s.r).reshape(-1, H), refusal="with each other", r=(G, D, D)
+    "matmul of every group": way(lambda s, p, h, c: p + (h.view(-1, G, 1, D) @ s.r).reshape(-1, H), r=(G, D, D)),
+    "gelu": way(lambda s, p, h, c: p + functional.gelu(h @ s.u) + torch.erf(c), u=SQUARE),
+    "the larger": way(lambda s, p, h, c: p + torch.max(h, c) - torch.min(h, 2 * c)),
+    "outer products": way(lambda s, p, h, c: p + torch.einsum("bi,bj->bij", h, c).sum(1) @ s.u, u=SQUARE),
+    "a product of matrices": way(
+        lambda s, p, h, c: p + (h.view(-1, G, D) @ c.view(-1, D, G) @ p.view(-1, G, D)).reshape(-1, H)
+    ),
+    "of groups of matrices": way(lambda s, p, h, c: p + attended(h, c, p).reshape(-1, H)),
+    "turned matrices": way(
+        lambda s, p, h, c: p + (h.view(-1, D, G).mT @ c.view(-1, G, D).mT @ p.view(-1, G, D)).flatten(1)
+    ),
+    "both turned": way(lambda s, p, h, c: p + (h.view(-1, G, D).mT @ c.view(-1, D, G).mT).sum(2).repeat(1, 2)),
+    "einsum of two values": way(
+        lambda s, p, h, c: p + torch.einsum("bgd,bge,be->bgd", groups(h), groups(c), p[:, :D]).reshape(-1, H)
+    ),
+    "delta rule": way(lambda s, p, h, c: p + delta(groups(c), h[:, :G], h[:, G : G + D], p[:, :1]).reshape(-1, H)),
+    "each so often": way(lambda s, p, h, c: p + h[:, :D].repeat_interleave(G, 1) * c),
+    "sums over both": way(lambda s, p, h, c: p + groups(h).sum((1, 2), keepdim=True).flatten(1) * c),
+    "sums over the first and the last": way(
+        lambda s, p, h, c: p + h.view(-1, 2, 3, 1).expand(-1, -1, -1, 4).amax((1, 3)).repeat(1, 2)
+    ),
+    "running sums": way(lambda s, p, h, c: p * (1 - torch.cumsum(torch.softmax(h @ s.u, 1), 1)), u=SQUARE),
+    "running sums of groups": way(lambda s, p, h, c: p + groups(h).cumsum(2).reshape(-1, H)),
+    "running sums over groups": way(lambda s, p, h, c: p + groups(h).cumsum(1).reshape(-1, H)),
+    "largest and which": way(lambda s, p, h, c: p + torch.cat(which(groups(h).max(2), groups(c).min(1)), 1)),
+    "largest of a row": way(lambda s, p, h, c: p + h.max(1, keepdim=True)[0] * c),
+    "straight through": way(lambda s, p, h, c: p + straight(torch.softmax(h @ s.u, 1)) * c, u=SQUARE),
+    "chosen by number": way(lambda s, p, h, c: p + h.gather(1, c.argmin(1, keepdim=True)) * s.b, b=(H,)),
+    "chosen for each": way(
+        lambda s, p, h, c: p + groups(h).gather(2, groups(c).argmax(2, keepdim=True).expand(-1, -1, D)).reshape(-1, H)
     ),
     "rows become features": way(lambda s, p, h, c: p + h.reshape(H, -1).t(), refusal="mixes the rows"),
 }

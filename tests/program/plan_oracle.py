@@ -6,11 +6,26 @@ just writing is found out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from echoic.program import Program
-from echoic.program.operations import KINDS, REDUCTIONS, Array
-from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Total, Vector, Where
+from echoic.program.operations import KINDS, REDUCTIONS, Array, taken
+from echoic.program.plan import (
+    Constant,
+    Form,
+    Matmul,
+    Micro,
+    Place,
+    Plan,
+    Pointwise,
+    Reduce,
+    Register,
+    Total,
+    Vector,
+    Where,
+)
 
 TILE_ROWS, TILE_COLUMNS = 2, 3
 
@@ -47,7 +62,8 @@ class _Carrier:
                     assert isinstance(stage, Reduce)
                     places = [stage.source] if stage.other is None else [stage.source, stage.other]
                     rows = [self.columns(place, stage.width) for place in places]
-                    self.columns(stage.target, 1)[:] = REDUCTIONS[stage.kind].meaning(*rows)
+                    made = REDUCTIONS[stage.kind].meaning(*rows, stage.size, stage.inner)
+                    self.columns(stage.target, stage.width // stage.size)[:] = made
 
     def columns(self, place: Place, width: int) -> Array:
         """A view of memory, never beyond its end."""
@@ -95,10 +111,14 @@ class _Carrier:
                 assert len(factors) == {"add": 1, "fma": 2}[micro.kind]
                 self.totals[micro.target.index][column : column + wide] += np.prod(factors, 0).sum(0)
                 continue
-            kind = micro.kind.removesuffix("_column")
-            single = 0 if kind == "broadcast" else 1 if kind != micro.kind else None  # which operand is a column
-            operands = [np.ascontiguousarray(read(where, i == single)) for i, where in enumerate(micro.operands)]
-            made = operands[0] if kind == "broadcast" else KINDS[kind].meaning(*operands)
+            if micro.kind == "take":
+                whole, form = micro.operands
+                assert isinstance(form, Form)
+                columns = taken(*self.plan.forms[form.index])
+                assert len(columns) == stage.width
+                made = self.everything(whole, columns.max() + 1, rows)[:, columns[column : column + wide]]
+            else:
+                made = self.calculated(micro, read)
             made = np.asarray(made, dtype=float)
             assert made.shape == shape
             if isinstance(micro.target, Register):
@@ -106,3 +126,16 @@ class _Carrier:
             else:
                 assert isinstance(micro.target, Place)
                 self.columns(micro.target, stage.width)[rows, column : column + wide] = made
+
+    def calculated(self, micro: Micro, read: Callable[[Where, bool], Array]) -> Array:
+        kind = micro.kind.removesuffix("_column")
+        single = 0 if kind == "broadcast" else 1 if kind != micro.kind else None  # which operand is a column
+        operands = [np.ascontiguousarray(read(where, i == single)) for i, where in enumerate(micro.operands)]
+        return operands[0] if kind == "broadcast" else KINDS[kind].meaning(*operands)
+
+    def everything(self, where: Where, needed: int, rows: slice) -> Array:
+        """All columns that are needed of what lies in memory."""
+        if isinstance(where, Vector):
+            return np.tile(self.sources[self.plan.vectors[where.index]], (rows.stop - rows.start, 1))
+        assert isinstance(where, Place)
+        return self.columns(where, needed)[rows]

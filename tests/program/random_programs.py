@@ -32,7 +32,7 @@ BOUNDS: dict[str, Callable[..., float]] = {
     "tanh_grad": lambda a, b: a * (1 + b * b),
     "relu_grad": lambda a, b: a,
 }
-LAYOUT = ("sum", "max", "dot", "matmul", "slice", "concat", "broadcast", "cell", "norm")
+LAYOUT = ("sum", "max", "dot", "groups", "matmul", "slice", "concat", "broadcast", "take", "cell", "norm")
 
 
 class Layout(NamedTuple):
@@ -161,6 +161,32 @@ class _Drawing:
         width = self.draw(self.sizes)
         self.emit("broadcast", (operand,), abs(operand) if isinstance(operand, float) else self.values[operand][1],
                   width, width)  # fmt: skip
+
+    def take(self) -> None:
+        value = self.value()
+        width, bound = self.values[value]
+        offset = low = high = self.draw(st.integers(0, width - 1))
+        form, total = [], 1
+        for _ in range(self.draw(st.integers(1, 4))):
+            size, stride = self.draw(st.integers(1, 5)), self.draw(st.integers(-3, 3))
+            ends = low + min(stride * (size - 1), 0), high + max(stride * (size - 1), 0)
+            if ends[0] >= 0 and ends[1] < width and total * size <= 200:
+                low, high, total = *ends, total * size
+                form += [size, stride]
+        self.emit("take", (value,), bound, total, offset, *(form or [1, 0]))
+
+    def groups(self) -> None:
+        """Reductions of a part of the columns."""
+        value = self.value()
+        width, bound = self.values[value]
+        size = self.draw(st.sampled_from([n for n in range(1, width + 1) if width % n == 0]))
+        inner = self.draw(st.sampled_from([n for n in range(1, width // size + 1) if width // size % n == 0]))
+        kind = self.draw(st.sampled_from(("sum", "max", "dot")))
+        grown = {"sum": size * bound, "max": bound, "dot": size * bound * bound}[kind]
+        if self.whole and grown > LARGEST:
+            kind, grown = "max", bound
+        operands = (value, self.value(width)) if kind == "dot" and not self.whole else (value,) * (1 + (kind == "dot"))
+        self.emit(kind, operands, grown, width // size, size, inner)
 
     def matmul(self) -> None:
         if not self.matrices:

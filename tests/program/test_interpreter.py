@@ -32,6 +32,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "copy": torch.clone,
     "sign": torch.sgn,
     "softplus": lambda x: functional.softplus(x, threshold=1e9),
+    "erf": torch.erf,
     "sigmoid_grad": of_sigmoid,
     "tanh_grad": of_tanh,
     "relu_grad": lambda gradient, y: torch.where(y <= 0, torch.zeros_like(gradient), gradient),
@@ -103,6 +104,31 @@ def test_layout_kinds() -> None:
     np.testing.assert_array_equal(one("broadcast", "c", attributes=(4,), sources={"c": column}), np.tile(column, 4))
     np.testing.assert_allclose(one("dot", "x", "x", sources={"x": x}), (x * x).sum(1, keepdims=True), rtol=1e-14)
     assert set(REDUCTIONS) == {"sum", "max", "dot"}
+
+
+def test_reductions_of_groups() -> None:
+    random = np.random.default_rng(2)
+    x, y = random.random((4, 24)), random.random((4, 24))
+    apart = torch.from_numpy(x).view(4, 2, 4, 3), torch.from_numpy(x * y).view(4, 2, 4, 3)
+    expected = {"sum": apart[0].sum(2), "max": apart[0].amax(2), "dot": apart[1].sum(2)}
+    for kind, value in expected.items():
+        operands = ("x", "y") if kind == "dot" else ("x",)
+        found = one(kind, *operands, attributes=(4, 3), sources={"x": x, "y": y})
+        np.testing.assert_allclose(found, value.reshape(4, 6).numpy(), rtol=1e-14)
+
+
+def test_columns_by_strides() -> None:
+    x = np.arange(24.0).reshape(2, 12)
+    matrices = x.reshape(2, 3, 4)
+    forms = {
+        (0, 4, 1, 3, 4): matrices.transpose(0, 2, 1),
+        (11, 12, -1): x[:, ::-1],
+        (1, 3, 4, 5, 0): np.repeat(matrices[:, :, 1:2], 5, 2),
+        (0, 2, 0, 3, 4, 2, 0, 2, 2): np.broadcast_to(matrices[:, None, :, None, ::2], (2, 2, 3, 2, 2)),
+    }
+    for form, expected in forms.items():
+        found = one("take", "x", attributes=form, sources={"x": x})
+        np.testing.assert_array_equal(found, expected.reshape(2, -1))
 
 
 def test_a_maximum_with_nan_is_nan() -> None:

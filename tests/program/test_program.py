@@ -34,6 +34,11 @@ def program(*operations: tuple[Any, ...], sources: tuple[Source, ...] = (X, Y, B
         (("v", "slice", ("x",), (1, 3)), 2),
         (("v", "concat", ("x", "y", "x")), 8),
         (("v", "broadcast", (0.5,), (9,)), 9),
+        (("v", "sum", ("x",), (3, 1)), 1),
+        (("v", "max", ("x",), (1, 3)), 3),
+        (("v", "dot", ("x", "b"), (1, 1)), 3),
+        (("v", "take", ("x",), (2, 3, -1)), 3),
+        (("v", "take", ("b",), (0, 2, 1, 2, 1, 4, 0, 5, 0)), 80),
     ],
 )
 def test_widths_follow_from_the_operations(operation: tuple[Any, ...], width: int) -> None:
@@ -74,6 +79,24 @@ def test_widths_follow_from_the_operations(operation: tuple[Any, ...], width: in
         (("v", "slice", ("x",), (2, 2)), "columns 2 to 2"),
         (("v", "slice", ("x",), (2, 1)), "columns 2 to 1"),
         (("v", "broadcast", ("x",), (3,)), "3 columns, expected one"),
+        (("v", "sum", ("x",), (2, 1)), r"3 columns, expected \[.., 2, 1\]"),
+        (("v", "sum", ("x",), (0, 1)), r"3 columns, expected \[.., 0, 1\]"),
+        (("v", "sum", ("x",), (3, 3)), r"3 columns, expected \[.., 3, 3\]"),
+        (("v", "sum", ("x",), (-3, -1)), r"3 columns, expected \[.., -3, -1\]"),
+        (("v", "sum", ("x",), (1, 2**39)), "3 columns"),
+        (("v", "sum", ("x",), (3,)), "1 attributes, expected 1 and 0 or 2 of sum"),
+        (("v", "take", ("x",), (0, 1)), "2 attributes, expected 1 and 3 or 5 or 7 or 9 of take"),
+        (("v", "take", ("x",), (0,) + (1, 0) * 5), "11 attributes"),
+        (("v", "take", ("x",), (0, 0, 1)), r"sizes \[0\]"),
+        (("v", "take", ("x",), (0, MAX_WIDTH + 1, 0)), "sizes"),
+        (("v", "take", ("x",), (0, 1, MAX_WIDTH + 1)), "strides"),
+        (("v", "take", ("x",), (0, 4, 1)), "columns 0 to 3 of 3"),
+        (("v", "take", ("x",), (1, 2, 1, 2, 1)), "columns 1 to 3 of 3"),
+        (("v", "take", ("x",), (1, 3, -1)), "columns -1 to 1 of 3"),
+        (("v", "take", ("x",), (-1, 1, 0)), "columns -1 to -1 of 3"),
+        (("v", "take", ("x",), (3, 1, 0)), "columns 3 to 3 of 3"),
+        (("v", "take", ("x",), (0, MAX_WIDTH, 0, 2, 0)), f"size {2 * MAX_WIDTH}"),
+        (("v", "take", (2.0,), (0, 1, 0)), "number 2.0"),
         (("v", "broadcast", (1.0,), (0,)), "size 0"),
         (("v", "broadcast", (1.0,), (MAX_WIDTH + 1,)), f"size {MAX_WIDTH + 1}"),
         (("x", "tanh", ("x",)), "'x'.*stands twice"),
@@ -167,4 +190,4 @@ def test_keeping_drops_what_is_not_needed() -> None:
 
 
 def test_kinds_have_names_of_their_own() -> None:
-    assert len(KINDS) == len(POINTWISE) + 7
+    assert len(KINDS) == len(POINTWISE) + 8

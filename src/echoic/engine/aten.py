@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, moved, shape_of
+from echoic.engine import indexing
+from echoic.engine.moving import Row, Untraceable, form_of, has_rows, moved, shape_of
 from echoic.engine.translator import Translator
 
 aten = torch.ops.aten
@@ -254,7 +255,7 @@ def _add_matmul(translator: Translator, node: fx.Node) -> Row:
 
 def _stacked_matmul(translator: Translator, node: fx.Node) -> Row:
     """A matrix for each group of features, [G, B, K] by [G, K, N] or [G, N, K] by [G, K, B]; or two values, row by row,
-    [B, N, K] by [B, K, M]."""
+    [B * G, N, K] by [B * G, K, M]."""
     first, second = node.args[:2]
     left, right = _operand(translator, first), _operand(translator, second)  # pyright: ignore
     dims, axis, groups = form_of(shape_of(node))
@@ -262,11 +263,9 @@ def _stacked_matmul(translator: Translator, node: fx.Node) -> Row:
         parts = [translator.product(part, second, i) for i, part in enumerate(translator.slices(left))]  # pyright: ignore
     elif left is None and isinstance(right, Row) and right.axis == 2 and groups == 1:
         parts = [translator.product(part, first, i, True) for i, part in enumerate(translator.slices(right))]  # pyright: ignore
-    elif isinstance(left, Row) and isinstance(right, Row) and left.axis == right.axis == 0 and groups == 1:
-        (n, k), (_, m) = left.dims, right.dims
-        turned = columns(translator.builder, right.value, k * m, torch.arange(k * m).view(k, m).t().flatten().tolist())
-        every = translator.pointwise("mul", Row(left.value, (n, 1, k)), Row(turned, (1, m, k)))
-        return Row(translator.reduce("sum", every, [2]).value, dims, axis)
+    elif isinstance(left, Row) and isinstance(right, Row) and left.axis == right.axis == 0:
+        n, k, m = *left.dims[-2:], right.dims[-1]
+        return Row(translator.products(left.value, right.value, groups, n, k, m), dims, axis, groups)
     else:
         raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
     return Row(translator.joined([(part, dims[1]) for part in parts]), dims, axis)
@@ -282,7 +281,7 @@ def _item(translator: Translator, node: fx.Node) -> Any:
 
 
 _SAME_NAME = (
-    "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh "
+    "neg abs sign floor relu exp expm1 log log1p sqrt rsqrt reciprocal sin cos sigmoid tanh erf "
     "mul maximum minimum lt le eq ne where"
 )
 _NOTHING_TO_ROWS = "clone alias detach lift_fresh_copy"
@@ -335,6 +334,14 @@ HANDLERS: dict[Any, Callable[[Translator, fx.Node], Any]] = {
     aten.native_layer_norm: _layer_norm,
     aten._softmax: _softmax,
     aten._log_softmax: _log_softmax,
+    aten.max: indexing.largest,
+    aten.min: indexing.smallest,
+    aten.argmax: indexing.number_of_largest,
+    aten.argmin: indexing.number_of_smallest,
+    aten.gather: indexing.gathered,
+    aten.scatter: indexing.scattered,
+    aten.scatter_add: indexing.added_up,
+    aten.cumsum: indexing.running_sum,
     aten.mm: _matmul,
     aten.addmm: _add_matmul,
     aten.bmm: _stacked_matmul,

@@ -20,6 +20,7 @@ from echoic.engine.precision import BFLOAT16, FLOAT32, FLOAT64, PAIRS
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.step_programs import StepPrograms, step_programs
 from echoic.engine.trace import Recording, record
+from echoic.errors import ProgramError
 from echoic.program import Program
 from echoic.program.encode import encode
 from echoic.program.plan import Place, Plan, Pointwise
@@ -58,7 +59,7 @@ class Compiled:
     """A cell's step for the native engine.
 
     Args:
-        recording: the step.
+        recording: the step. programs: forward, inference, backward and recomputing programs of it.
         key: stands for this object in the arguments of operators.
         products: what matmuls multiply: FLOAT32, or rounded to BFLOAT16 or PAIRS.
 
@@ -67,8 +68,8 @@ class Compiled:
         aliased: the field of the state that is the output too, or None.
     """
 
-    def __init__(self, recording: Recording, key: str, products: int = FLOAT32) -> None:
-        self.recording, self.key, self.products = recording, key, products
+    def __init__(self, recording: Recording, programs: StepPrograms, key: str, products: int = FLOAT32) -> None:
+        self.recording, self.programs, self.key, self.products = recording, programs, key, products
         self.fields = recording.fields
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
@@ -79,11 +80,6 @@ class Compiled:
         self._needed: dict[str, set[str]] = {}
         self._kept: dict[str, tuple[bool, ...]] = {}
         self._kernels: dict[tuple[str, torch.dtype, bool], Kernel] = {}
-
-    @cached_property
-    def programs(self) -> StepPrograms:
-        """Forward, inference, backward and recomputing programs."""
-        return step_programs(self.recording)
 
     @cached_property
     def sums(self) -> tuple[DeferredSum, ...]:
@@ -231,11 +227,15 @@ def _compiled_anew(cell: Cell) -> Compiled | str:
                 # In a thread of its own, where no exporter, function transform or autocast of the caller looks on
                 with ThreadPoolExecutor(1) as thread:
                     recording = thread.submit(record, cell).result()
+                programs = step_programs(recording)
                 for products in (FLOAT32, BFLOAT16, PAIRS):
-                    _by_key[_key_with(key, products)] = Compiled(recording, _key_with(key, products), products)
+                    own = _key_with(key, products)
+                    _by_key[own] = Compiled(recording, programs, own, products)
                 _by_structure[structure] = _by_key[key]
             except TraceRefusal as refusal:
                 _by_structure[structure] = str(refusal)
+            except ProgramError as error:
+                _by_structure[structure] = f"its step makes too large a program: {error}"
     return _by_structure[structure]
 
 

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor, fx
 
 from echoic.program import Builder, Operand
+from echoic.program.operations import taken
+from echoic.program.program import MOST_DIMENSIONS
 
 ROWS = 104729  # the batch size of a recording: a prime that no feature size is taken for
 _SAMPLE = 3  # rows of a batch of numbers of columns; with fewer some exchanges of rows would not be seen
 _BY_STRIDES = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_scatter.default)
+_FEW_PIECES = 4  # up to which slices cost nothing, as they are places
 MOST_PIECES = 256  # of which a value is put together, beyond which a program would be nothing but copies
 
 
@@ -147,6 +150,10 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
     """Columns of values that lie side by side; of none a number, which nobody reads."""
     if not numbers:
         return 0.0
+    if len(parts) == 1 and (made := builder.by_name.get(str(parts[0][0]))) and made.kind == "take":
+        inner = taken(*made.attributes)
+        source = str(made.operands[0])
+        return _joined(builder, [(source, builder.widths[source])], inner[numbers].tolist())
     begins = list(accumulate((width for _, width in parts), initial=0))
     # Of which part, from which of its columns, how many; less than 0: one so often
     runs: list[tuple[int, int, int]] = []
@@ -159,6 +166,12 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
             end += 1
         runs.append((which, numbers[at] - begins[which], end - at if step else at - end))
         at = end
+    repeats = len(runs) > 1 and any(count < 0 for *_, count in runs)
+    if (repeats or len(runs) > _FEW_PIECES) and len({which for which, *_ in runs}) == 1:
+        which, form = runs[0][0], form_of_columns(numbers)
+        if form is not None:
+            value, offset = builder.full(*parts[which]), form[0] - begins[which]
+            return builder.emit("take", value, attributes=(offset, *form[1:]), width=len(numbers))
     if len(runs) > MOST_PIECES:
         raise Untraceable(f"it puts a value together of {len(runs)} pieces")
     pieces = []
@@ -168,3 +181,27 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
     if len(pieces) == 1:
         return pieces[0][0]
     return builder.emit("concat", *(builder.full(*piece) for piece in pieces), width=len(numbers))
+
+
+def form_of_columns(numbers: Sequence[int]) -> tuple[int, ...] | None:
+    """Offset, then size and stride of each dimension, if numbers are what ``take`` takes with so many dimensions."""
+    left, form = torch.tensor(numbers), []
+    while len(left) > 1 and len(form) < MOST_DIMENSIONS:
+        stride = int(left[1] - left[0])
+        breaks = (left.diff() != stride).nonzero()
+        longest = int(breaks[0]) + 1 if len(breaks) else len(left)
+        fitting = (size for size in range(longest, 1, -1) if _level(left, size, stride))
+        size = next(fitting, None)
+        if size is None:
+            return None
+        form.append((size, stride))
+        left = left[::size]
+    return (int(left[0]), *(number for pair in reversed(form) for number in pair)) if len(left) == 1 else None
+
+
+def _level(numbers: Tensor, size: int, stride: int) -> bool:
+    """Whether numbers are runs of a size, in each of which they grow by a stride."""
+    if len(numbers) % size:
+        return False
+    runs = numbers.view(-1, size)
+    return torch.equal(runs, runs[:, :1] + torch.arange(size) * stride)

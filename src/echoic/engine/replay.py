@@ -14,6 +14,7 @@ from echoic.engine.compiled import Compiled
 from echoic.engine.layout import Timing
 from echoic.engine.passes import Given
 from echoic.program import Operand, Program
+from echoic.program.operations import taken
 
 _MEANINGS: dict[str, Callable[..., Tensor]] = {
     "copy": lambda x: x,
@@ -34,6 +35,7 @@ _MEANINGS: dict[str, Callable[..., Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "softplus": lambda x: torch.nn.functional.softplus(x, threshold=1e9),
+    "erf": torch.erf,
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,
@@ -49,14 +51,20 @@ _MEANINGS: dict[str, Callable[..., Tensor]] = {
     "relu_grad": lambda g, y: torch.where(y <= 0, torch.zeros_like(g), g),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
     "fma": lambda a, b, c: a * b + c,
-    "sum": lambda x: x.sum(1, keepdim=True),
-    "max": lambda x: x.amax(1, keepdim=True),
-    "dot": lambda x, y: (x * y).sum(1, keepdim=True),
+    "sum": lambda x, *form: _apart(x, form).sum(2).flatten(1),
+    "max": lambda x, *form: _apart(x, form).amax(2).flatten(1),
+    "dot": lambda x, y, *form: _apart(x * y, form).sum(2).flatten(1),
     "matmul": torch.matmul,
     "slice": lambda x, start, stop: x[:, start:stop],
     "concat": lambda *parts: torch.cat(parts, 1),
     "broadcast": lambda x, width: x.expand(-1, width),
+    "take": lambda x, *form: x[..., torch.from_numpy(taken(*form))],
 }
+
+
+def _apart(x: Tensor, form: tuple[int, ...]) -> Tensor:
+    """[B, .., size, inner] columns; without a form all columns are the size."""
+    return x.unflatten(1, (-1, *(form or (x.shape[1], 1))))
 
 
 def run_program(program: Program, sources: dict[str, Tensor]) -> dict[str, Tensor]:

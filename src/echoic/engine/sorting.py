@@ -58,7 +58,7 @@ class Sorter:
         self.before, self.after = _Partial(parameters), _Partial(parameters)
         self.derived: dict[tuple[fx.Node, str], str] = {}
         self.outputs: list[fx.Node] = []
-        self.translator = Translator(self.builder, self._read, self._matrix)
+        self.translator = Translator(self.builder, self._read, self._matrix, self._counting)
 
     def place(self, before: list[str], after: list[str]) -> list[Any]:
         """Go through the recording, whose inputs are row values, the parameters, row values. Gives what it returns."""
@@ -209,6 +209,12 @@ class Sorter:
             self.derived[key] = self.builder.source(f"p{len(self.derived)}", kind, *shape)
         return self.derived[key]
 
+    def _counting(self, size: int) -> str:
+        key = (self.before.counting(size), "vector")
+        if key not in self.derived:
+            self.derived[key] = self.builder.source(f"p{len(self.derived)}", "vector", size)
+        return self.derived[key]
+
     def result(self, node: Any) -> str:
         """The name of a row value that the recording returns."""
         row = self._read(node)
@@ -226,6 +232,7 @@ class _Partial:
         self.inputs = {name: self.graph.placeholder(f"tensor_{i}") for i, name in enumerate(parameters)}
         self.extra: dict[str, fx.Node] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}  # of what the graph takes
+        self._counting: dict[int, fx.Node] = {}
         self._parts: dict[tuple[fx.Node, int | None, bool], fx.Node] = {}
         self.like: fx.Node | None = None  # the first of them that is no whole numbers, and its type
         self.numbers: torch.dtype | None = None
@@ -271,15 +278,25 @@ class _Partial:
         """A node is several of those, one above the other."""
         self.copies[node] = self.graph.call_function(aten.stack.default, (made,))
 
+    def counting(self, size: int) -> fx.Node:
+        """0, 1, 2 ... as numbers of the parameters' type."""
+        if size not in self._counting:
+            options = {"dtype": self._type(), "device": torch.device("cpu")}
+            self._counting[size] = self.graph.call_function(aten.arange.default, (size,), options)
+        return self._counting[size]
+
+    def _type(self) -> torch.dtype:
+        if self.numbers is None:
+            raise Untraceable("it makes a tensor, and has no parameter whose type that could be")
+        return self.numbers
+
     def part(self, node: fx.Node, position: int | None, turned: bool) -> fx.Node:
         """A tensor, or one of those stacked in it, or its transpose; as numbers of the parameters' type."""
         key = (node, position, turned)
         if key not in self._parts:
             made = self.copies[node]
             if node.meta["val"].dtype != self.numbers:  # what was compared or counted
-                if self.like is None:
-                    raise Untraceable("it makes a tensor, and has no parameter whose type that could be")
-                made = self.graph.call_function(aten.type_as.default, (made, self.like))
+                made = self.graph.call_function(aten._to_copy.default, (made,), {"dtype": self._type()})
             if position is not None:
                 made = self.graph.call_function(aten.select.int, (made, 0, position))
             if turned:

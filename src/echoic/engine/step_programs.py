@@ -7,7 +7,7 @@ from typing import NamedTuple
 from echoic.engine.sorting import Outer
 from echoic.engine.trace import Recording
 from echoic.program import Operation, Program, Source
-from echoic.program.operations import CHEAP, REDUCTIONS
+from echoic.program.operations import CHEAP, REDUCTIONS, SPREAD
 
 
 class StepPrograms(NamedTuple):
@@ -102,9 +102,9 @@ def _chosen(recording: Recording, results: list[str]) -> list[str]:
     saved: dict[str, None] = {}
 
     def narrow(value: str) -> str:
-        """The column that a value repeats."""
+        """What a value repeats."""
         operation = made.get(value)
-        repeats = operation is not None and operation.kind == "broadcast" and isinstance(operation.operands[0], str)
+        repeats = operation is not None and operation.kind in SPREAD and isinstance(operation.operands[0], str)
         return operation.operands[0] if repeats else value  # pyright: ignore
 
     def keep_costly(value: str) -> None:

@@ -14,7 +14,7 @@ from echoic.engine.native import BUILT
 from echoic.engine.precision import FLOAT32, FLOAT64
 from echoic.engine.sorting import TraceRefusal
 from echoic.engine.trace import record_step
-from echoic.errors import BackendError, OptionError
+from echoic.errors import BackendError, OptionError, ProgramError
 from echoic.program.encode import encode
 from echoic.program.plan import Place
 from echoic.program.planning import make_plan
@@ -50,9 +50,9 @@ class Stepper:
         try:
             with ThreadPoolExecutor(1) as thread:  # where no exporter or transform of the caller looks on
                 recording = thread.submit(record_step, cell).result()
-        except TraceRefusal as refusal:
+            program = recording.builder.program(recording.results)
+        except (TraceRefusal, ProgramError) as refusal:
             raise BackendError(f"{type(cell).__name__} is no program: {refusal}") from None
-        program = recording.builder.program(recording.results)
         start = cell.initial_state(batch)
         self._dtype = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}[start[0].dtype]
         if weights == "int8" and self._dtype != np.float32:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from echoic.engine.moving import MOST_PIECES, ROWS, Row, Untraceable, columns, form_of, shape_of
+from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, form_of_columns, shape_of
 from echoic.errors import ProgramError
 from echoic.program import Builder, Operand
 
@@ -23,12 +22,17 @@ class Translator:
         read: the row value of a node or a number; parameters become sources.
         matrix: the name of the source for a node that is a matrix parameter: of a stack of them the one of a position,
             turned if that is asked for.
+        counting: the name of the source that is 0, 1, 2 ...
     """
 
     def __init__(
-        self, builder: Builder, read: Callable[[Any], Row], matrix: Callable[[fx.Node, int | None, bool], str]
+        self,
+        builder: Builder,
+        read: Callable[[Any], Row],
+        matrix: Callable[[fx.Node, int | None, bool], str],
+        counting: Callable[[int], str],
     ) -> None:
-        self.builder, self.read, self.matrix = builder, read, matrix
+        self.builder, self.read, self.matrix, self.counting = builder, read, matrix, counting
 
     def pointwise(self, kind: str, *arguments: Any) -> Row:
         """An operation on values whose features are spread to one shape."""
@@ -52,25 +56,19 @@ class Translator:
         dims = tuple(1 if i in over else size for i, size in enumerate(row.dims))
         if row.width == 0:
             raise Untraceable("it reduces no features")
-        count, size = math.prod(dims), row.width // math.prod(dims)
-        if size == 1:
-            return row
-        value = self.builder.full(row.value, row.width)
-        order = torch.arange(row.width).reshape(row.dims).movedim(list(over), list(range(-len(over), 0)))
-        groups: list[list[int]] = order.reshape(count, size).tolist()
-        across = (
-            count > 1 and groups == torch.arange(row.width).reshape(size, count).t().tolist()
-        )  # the first dimensions
-        if (size if across else count) > MOST_PIECES:
-            raise Untraceable(f"it reduces features in {size if across else count} pieces")
-        if across:
-            pieces = [self.builder.slice(value, i * count, (i + 1) * count) for i in range(size)]
-            pairwise = {"sum": "add", "max": "maximum"}[kind]
-            made = functools.reduce(lambda a, b: self.builder.emit(pairwise, a, b, width=count), pieces)
-            return row._replace(value=made, dims=dims)
-        parts = [columns(self.builder, value, row.width, group) for group in groups]
-        found = [self.builder.full(self.builder.emit(kind, part, width=1), 1) for part in parts]
-        return row._replace(value=self.joined([(part, 1) for part in found]), dims=dims)
+        value: Operand = self.builder.full(row.value, row.width)
+        left, end = list(row.dims), len(row.dims)
+        while end > 0:  # from the last dimension on, neighbours together
+            first = end - 1
+            while first > 0 and (first in over) == (first - 1 in over):
+                first -= 1
+            size, width = math.prod(left[first:end]), math.prod(left)
+            if first in over and size > 1:
+                form = (size, math.prod(left[end:])) if size < width else ()
+                value = self.builder.emit(kind, value, attributes=form, width=width // size)
+                left[first:end] = [1] * (end - first)
+            end = first
+        return row._replace(value=value, dims=dims)
 
     def mean(self, row: Row, over: Sequence[int]) -> Row:
         """The mean over some of the features' dimensions."""
@@ -86,6 +84,35 @@ class Translator:
         width = shape_of(parameter)[-2 if turned else -1]
         matrix = self.matrix(parameter, position, turned)
         return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=width)
+
+    def products(self, left: Operand, right: Operand, count: int, n: int, k: int, m: int) -> Operand:
+        """[count, n, k] by [count, k, m]: all products, then sums.
+
+        A transposed value is multiplied as it lay before.
+        """
+        left_lay, right_lay = (self._before_turning(*each) for each in ((left, count, k, n), (right, count, m, k)))
+        if left_lay is not None:
+            pair, over = (Row(left_lay, (count, k, n, 1)), Row(right, (count, k, 1, m))), 1
+        elif right_lay is not None:
+            pair, over = (Row(left, (count, n, 1, k)), Row(right_lay, (count, 1, m, k))), 3
+        else:
+            pair, over = (Row(left, (count, n, k, 1)), Row(right, (count, 1, k, m))), 2
+        return self.reduce("sum", self.pointwise("mul", *pair), [over]).value
+
+    def _before_turning(self, value: Operand, count: int, rows: int, width: int) -> Operand | None:
+        """Of what matrices [count, rows, width] a value is the transposed ones; None if it is not seen to be."""
+        made = self.builder.by_name.get(str(value))
+        if made is None or made.kind != "take" or rows == 1 or width == 1:
+            return None
+        turned = torch.arange(count * rows * width).view(count, rows, width).mT.flatten().tolist()
+        source = made.operands[0]
+        whole = self.builder.widths[str(source)] == len(turned)
+        return source if whole and form_of_columns(turned) == made.attributes else None
+
+    def turned(self, value: Operand, rows: int, width: int) -> Operand:
+        """A matrix [rows, width] transposed."""
+        order = torch.arange(rows * width).view(rows, width).t()
+        return columns(self.builder, value, rows * width, order.flatten().tolist())
 
     def slices(self, row: Row) -> list[Row]:
         """Along the first dimension of the features."""

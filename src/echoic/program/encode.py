@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from echoic.program.plan import Constant, Matmul, Place, Plan, Pointwise, Reduce, Register, Stage, Total, Vector, Where
-from echoic.program.program import Program
+from echoic.program.plan import (
+    Constant,
+    Form,
+    Matmul,
+    Place,
+    Plan,
+    Pointwise,
+    Reduce,
+    Register,
+    Stage,
+    Total,
+    Vector,
+    Where,
+)
+from echoic.program.program import MOST_DIMENSIONS, Program
 
 _NOWHERE = (0, 0, 0)
 _REDUCTIONS = ("sum", "max", "dot")  # as native/isa/kernels.h numbers them
@@ -17,6 +30,7 @@ def encode(plan: Plan, program: Program, opcode: Callable[[str], int]) -> list[i
     matrices = [size for name in plan.matrices for size in program.matrices[name]]
     code = [len(plan.ports), plan.outside, *plan.ports, len(vectors), *vectors, len(plan.matrices), *matrices]
     code += [len(plan.totals), *plan.totals]
+    code += [len(plan.forms), *(number for form in plan.forms for number in _form(form))]
     code.append(len(plan.stages))
     for stage in plan.stages:
         code += _stage(stage, opcode)
@@ -38,7 +52,13 @@ def _stage(stage: Stage, opcode: Callable[[str], int]) -> list[int]:
     assert isinstance(stage, Reduce)
     other = _NOWHERE if stage.other is None else _where(stage.other)
     kind = _REDUCTIONS.index(stage.kind)
-    return [3, stage.phase, stage.width, kind, *_where(stage.source), *other, *_where(stage.target)]
+    form = (stage.width, stage.size, stage.inner)
+    return [3, stage.phase, *form, kind, *_where(stage.source), *other, *_where(stage.target)]
+
+
+def _form(form: tuple[int, ...]) -> tuple[int, ...]:
+    """With dimensions of one column in front, so that all forms have as many."""
+    return (form[0], *(1, 0) * (MOST_DIMENSIONS - len(form) // 2), *form[1:])
 
 
 def _where(where: Where) -> tuple[int, int, int]:
@@ -50,5 +70,7 @@ def _where(where: Where) -> tuple[int, int, int]:
         return 3, where.index, 0
     if isinstance(where, Total):
         return 5, where.index, 0
+    if isinstance(where, Form):
+        return 6, where.index, 0
     assert isinstance(where, Constant)
     return 4, where.index, 0

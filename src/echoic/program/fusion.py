@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
 
+from echoic.program.operations import SPREAD
 from echoic.program.program import Operand, Operation, Program, cut_from
 
 
@@ -46,7 +47,7 @@ def _dot(operation: Operation, seen: _Seen) -> Operation:
     factors = [str(cut_from(factor, seen.made)) for factor in product.operands]
     lasting = [factor in seen.rows for factor in factors]
     lies_there = all(there or factor in seen.made for there, factor in zip(lasting, factors, strict=True))
-    spread = any(factor in seen.made and seen.made[factor].kind == "broadcast" for factor in factors)
+    spread = any(factor in seen.made and seen.made[factor].kind in SPREAD for factor in factors)
     if lies_there and not spread and (any(lasting) or factors[0] == factors[1]):
         return replace(operation, kind="dot", operands=product.operands)
     return operation

@@ -6,8 +6,9 @@ every row, and matrices [K, N]. A number may stand wherever an operand of a poin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,12 @@ class Kind(NamedTuple):
     """A kind of operation.
 
     operands: how many it takes; None for any number, at least one.
-    attributes: how many whole numbers it carries.
+    attributes: how many whole numbers it may carry.
     meaning: the operation on arrays of shape [B, W].
     """
 
     operands: int | None
-    attributes: int
+    attributes: tuple[int, ...]
     meaning: Callable[..., Array]
 
 
@@ -37,8 +38,33 @@ def _softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _erf(x: Array) -> Array:
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
 def _pointwise(operands: int, meaning: Callable[..., Array]) -> Kind:
-    return Kind(operands, 0, meaning)
+    return Kind(operands, (0,), meaning)
+
+
+def _reduction(operands: int, meaning: Callable[..., Array]) -> Kind:
+    """What takes all columns together, or of [.., size, inner] columns those that differ in the second place alone."""
+
+    def reduced(*values: Any) -> Array:
+        rows, form = values[:operands], values[operands:]
+        if not form:
+            return meaning(*rows, axis=1, keepdims=True)
+        apart = [row.reshape(len(row), -1, *form) for row in rows]
+        return meaning(*apart, axis=2).reshape(len(rows[0]), -1)
+
+    return Kind(operands, (0, 2), reduced)
+
+
+def taken(offset: int, *form: int) -> NDArray[np.int64]:
+    """Which columns ``take`` takes: form: size and stride of each dimension, the innermost last."""
+    columns = np.array([offset])
+    for size, stride in zip(form[::2], form[1::2], strict=True):
+        columns = np.add.outer(columns, np.arange(size) * stride).ravel()
+    return columns
 
 
 # Order matters to nobody: the engine is asked for its number of each name.
@@ -61,6 +87,7 @@ POINTWISE: dict[str, Kind] = {
     "sigmoid": _pointwise(1, _sigmoid),
     "tanh": _pointwise(1, np.tanh),
     "softplus": _pointwise(1, _softplus),
+    "erf": _pointwise(1, _erf),
     "add": _pointwise(2, lambda a, b: a + b),
     "sub": _pointwise(2, lambda a, b: a - b),
     "mul": _pointwise(2, lambda a, b: a * b),
@@ -77,22 +104,25 @@ POINTWISE: dict[str, Kind] = {
     "where": _pointwise(3, lambda condition, a, b: np.where(condition != 0, a, b)),
     "fma": _pointwise(3, lambda a, b, c: a * b + c),
 }
+# What only repeats or moves columns, and is made anew, tile by tile, where pointwise operations read it.
+SPREAD = {"broadcast", "take"}
 # Those that the engine also does with a single column as the second operand.
 BY_COLUMN = {"add", "sub", "mul", "fma"}
 REDUCTIONS: dict[str, Kind] = {
-    "sum": Kind(1, 0, lambda x: x.sum(1, keepdims=True)),
-    "max": Kind(1, 0, lambda x: x.max(1, keepdims=True)),
-    "dot": Kind(2, 0, lambda x, y: (x * y).sum(1, keepdims=True)),
+    "sum": _reduction(1, np.sum),
+    "max": _reduction(1, np.max),
+    "dot": _reduction(2, lambda x, y, **over: np.sum(x * y, **over)),
 }
 KINDS: dict[str, Kind] = {
     **POINTWISE,
     **REDUCTIONS,
-    "matmul": Kind(2, 0, lambda x, matrix: x @ matrix),
-    "slice": Kind(1, 2, lambda x, start, stop: x[:, start:stop]),  # columns start to stop
-    "concat": Kind(None, 0, lambda *parts: np.concatenate(parts, 1)),
-    "broadcast": Kind(1, 1, lambda x, width: np.repeat(x, width, 1)),  # one column, or a number, to many
+    "matmul": Kind(2, (0,), lambda x, matrix: x @ matrix),
+    "slice": Kind(1, (2,), lambda x, start, stop: x[:, start:stop]),  # columns start to stop
+    "concat": Kind(None, (0,), lambda *parts: np.concatenate(parts, 1)),
+    "broadcast": Kind(1, (1,), lambda x, width: np.repeat(x, width, 1)),  # one column, or a number, to many
+    "take": Kind(1, (3, 5, 7, 9), lambda x, *form: x[:, taken(*form)]),  # repeated, transposed, backwards
 }
 
 # Cheaper to do again than to write and read.
 CHEAP = {"copy", "neg", "abs", "sign", "relu", "add", "sub", "mul", "maximum", "minimum", "lt", "le", "eq", "ne",
-         "where", "fma", "slice", "concat", "broadcast", "sigmoid_grad", "tanh_grad", "relu_grad"}  # fmt: skip
+         "where", "fma", "slice", "concat", "broadcast", "take", "sigmoid_grad", "tanh_grad", "relu_grad"}  # fmt: skip

@@ -39,7 +39,13 @@ class Total(NamedTuple):
     index: int
 
 
-Where = Place | Register | Vector | Constant | Total
+class Form(NamedTuple):
+    """Which columns ``take`` takes."""
+
+    index: int
+
+
+Where = Place | Register | Vector | Constant | Total | Form
 
 
 class Micro(NamedTuple):
@@ -73,13 +79,16 @@ class Matmul:
 
 @dataclass(frozen=True)
 class Reduce:
-    """target [B, 1] = the sum or the maximum of source over its columns, or the sum of its products with another."""
+    """target = the sum or the maximum of source [B, .., size, inner] over ``size``, or the sum of its products with
+    another."""
 
     kind: str
     source: Place
     other: Place | None
     target: Place
     width: int
+    size: int
+    inner: int
     phase: Phase = Phase.WITHIN
 
 
@@ -95,6 +104,7 @@ class Plan:
     vectors, matrices: source names in the order of their indices.
     matrix_sizes: numbers in each matrix.
     totals: widths of the sums over all rows and steps that are made on the way.
+    forms: of what is taken by strides: offset, then size and stride of each dimension.
     stages: those that can be done for many steps ahead, those of every step, those that can be done behind.
     """
 
@@ -105,4 +115,5 @@ class Plan:
     matrix_sizes: list[int]
     totals: list[int]
     constants: list[float] = field(default_factory=list)
+    forms: list[tuple[int, ...]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)

@@ -11,10 +11,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from echoic.program.fusion import fused, use_counts
-from echoic.program.operations import BY_COLUMN, POINTWISE, REDUCTIONS
+from echoic.program.operations import BY_COLUMN, POINTWISE, REDUCTIONS, SPREAD
 from echoic.program.phases import Phase, phases
 from echoic.program.plan import (
     Constant,
+    Form,
     Matmul,
     Micro,
     Place,
@@ -144,11 +145,11 @@ class _Layout:
     # what is done when
 
     def _spread_where_read(self) -> set[str]:
-        """Broadcasts that pointwise operations alone read: each stage makes them anew, in a tile, from one column."""
-        found = {operation.name for operation in self.program.operations if operation.kind == "broadcast"}
+        """What pointwise operations alone read of that kind: each stage makes it anew, in a tile."""
+        found = {operation.name for operation in self.program.operations if operation.kind in SPREAD}
         found -= {value for _, value in self.program.results}
         for operation in self.program.operations:
-            apart = operation.name in self.products.inside or operation.kind == "broadcast"
+            apart = operation.name in self.products.inside or operation.kind in SPREAD
             if apart or not self._pointwise(operation):
                 found.difference_update(o for o in operation.operands if isinstance(o, str))
         return found
@@ -199,7 +200,7 @@ class _Layout:
         return operation.attributes[0] if operation.name not in self.widths else self.widths[operation.name]
 
     def _pointwise(self, operation: Operation) -> bool:
-        tiled = operation.kind in POINTWISE or operation.kind == "broadcast"
+        tiled = operation.kind in POINTWISE or operation.kind in SPREAD
         return tiled and operation.name not in self.products.by_result
 
     def _widths_of(self, names: list[str], work: dict[str, Operation]) -> set[int]:
@@ -211,9 +212,9 @@ class _Layout:
         inside = set(done)
         for name, operation in work.items():
             if name not in done and self._pointwise(operation) and self._width(operation) == width:
-                # a broadcast reads a column that must be whole in memory; a copy of a slice, other columns
+                # what is spread must be whole in memory first; a copy of a slice reads other columns
                 fresh = waits[name] - done
-                apart = operation.kind == "broadcast" or any(
+                apart = operation.kind in SPREAD or any(
                     isinstance(o, str) and (o in self.spread or self._root(o)[0] != o) and self._makers(o) & fresh
                     for o in operation.operands
                 )
@@ -258,7 +259,7 @@ class _Layout:
                 if isinstance(operand, str):
                     root, offset = self._root(operand)
                     apart = product is not None or not self._pointwise(operation) or operand != root or offset
-                    users.setdefault(root, set()).add(-1 if apart or operation.kind == "broadcast" else
+                    users.setdefault(root, set()).add(-1 if apart or operation.kind in SPREAD else
                                                       stage_of[operation.name])  # fmt: skip
         for name, where in users.items():
             if name in stage_of and name not in self.homes and where != {stage_of[name]}:
@@ -275,7 +276,10 @@ class _Layout:
                 value, *others = (str(operand) for operand in first.operands)
                 other = self._home(others[0]) if others else None
                 place, target = self._home(value), self._home(first.name)
-                self.plan.stages.append(Reduce(first.kind, place, other, target, self.widths[value], phase))
+                size, inner = first.attributes or (self.widths[value], 1)
+                self.plan.stages.append(
+                    Reduce(first.kind, place, other, target, self.widths[value], size, inner, phase)
+                )
 
     def _with_spread(self, stage: list[Operation]) -> list[Operation]:
         """A stage with the broadcasts that it makes for itself."""
@@ -293,7 +297,7 @@ class _Layout:
             # Factors and summands may change places: the second one is the column
             places = {"sub": (1,)}.get(operation.kind, (1, 0))
             can = operation.kind in BY_COLUMN and operation.name not in self.totals
-            chosen = next((i for i in places if can and operation.operands[i] in self.spread), None)
+            chosen = next((i for i in places if can and self._is_column(operation.operands[i])), None)
             if chosen is not None:
                 operands = list(operation.operands)
                 column = self.made[str(operands.pop(chosen))].operands[0]
@@ -302,6 +306,9 @@ class _Layout:
             found.append(operation)
         rows = {operand for operation in found for operand in operation.operands}
         return [each for each in found if each.name not in self.spread or each.name in rows]
+
+    def _is_column(self, value: Operand) -> bool:
+        return value in self.spread and self.made[str(value)].kind == "broadcast"
 
     def _pointwise_stage(self, stage: list[Operation]) -> Pointwise:
         stage = self._by_column(stage)
@@ -312,6 +319,8 @@ class _Layout:
         micros: list[Micro] = []
         for i, operation in enumerate(stage):
             operands = tuple(self._where(o, registers) for o in operation.operands)
+            if operation.kind == "take":
+                operands = (*operands, self._form(operation.attributes))
             for operand in {o for o in operation.operands if isinstance(o, str)}:
                 if operand in registers and last[operand] == i:
                     free.append(registers[operand].index)
@@ -343,6 +352,11 @@ class _Layout:
         if operand in self.program.vectors:
             return Vector(self.plan.vectors.index(operand))
         return self._home(operand)
+
+    def _form(self, form: tuple[int, ...]) -> Form:
+        if form not in self.plan.forms:
+            self.plan.forms.append(form)
+        return Form(self.plan.forms.index(form))
 
     def _matmul_stage(self, product: Product) -> Matmul:
         bias = None if product.bias is None else self.plan.vectors.index(product.bias)

@@ -13,6 +13,7 @@ from echoic.program.operations import KINDS, POINTWISE, REDUCTIONS
 
 Operand = str | float  # the name of a value, or a number
 
+MOST_DIMENSIONS = 4  # of what is taken
 MAX_SOURCES, MAX_OPERATIONS, MAX_OPERANDS, MAX_WIDTH = 1024, 8192, 256, 2**24
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 _DIMENSIONS = {"row": 1, "vector": 1, "matrix": 2}
@@ -134,9 +135,11 @@ def _width(operation: Operation, widths: Mapping[str, int], matrices: Mapping[st
         raise ProgramError(f"{where}: found kind {operation.kind!r}, expected one of {', '.join(KINDS)}.")
     count = len(operation.operands)
     _at_most(count, MAX_OPERANDS, f"operands of {operation.name}")
-    if (count < 1 if kind.operands is None else count != kind.operands) or len(operation.attributes) != kind.attributes:
-        raise ProgramError(f"{where}: found {count} operands and {len(operation.attributes)} attributes, expected "
-                           f"{kind.operands or 'some'} and {kind.attributes} of {operation.kind}.")  # fmt: skip
+    fits = count >= 1 if kind.operands is None else count == kind.operands
+    if not fits or len(operation.attributes) not in kind.attributes:
+        expected = f"{kind.operands or 'some'} and {' or '.join(map(str, kind.attributes))}"
+        given = f"{count} operands and {len(operation.attributes)} attributes"
+        raise ProgramError(f"{where}: found {given}, expected {expected} of {operation.kind}.")
     if operation.kind == "matmul":
         return _matmul_width(where, operation, widths, matrices)
     found: list[int] = []
@@ -152,8 +155,17 @@ def _width(operation: Operation, widths: Mapping[str, int], matrices: Mapping[st
     if operation.kind in POINTWISE or operation.kind in REDUCTIONS:
         if not found or len(set(found)) > 1:
             raise ProgramError(f"{where}: found operands of widths {found}, expected one width, of one value at least.")
-        return found[0] if operation.kind in POINTWISE else 1
+        return found[0] if operation.kind in POINTWISE else _reduced_width(where, operation, found[0])
     return _layout_width(where, operation, found)
+
+
+def _reduced_width(where: str, operation: Operation, width: int) -> int:
+    if not operation.attributes:
+        return 1
+    size, inner = operation.attributes
+    if not (0 < size <= width and 0 < inner <= width) or width % (size * inner):
+        raise ProgramError(f"{where}: found {width} columns, expected [.., {size}, {inner}].")
+    return width // size
 
 
 def _matmul_width(
@@ -169,7 +181,7 @@ def _matmul_width(
 
 
 def _layout_width(where: str, operation: Operation, found: list[int]) -> int:
-    """The width of a slice, a concatenation or a broadcast."""
+    """The width of a slice, a concatenation, a broadcast, or what is taken."""
     if operation.kind == "slice":
         start, stop = operation.attributes
         if not 0 <= start < stop <= found[0]:
@@ -179,7 +191,21 @@ def _layout_width(where: str, operation: Operation, found: list[int]) -> int:
         if found and found[0] != 1:
             raise ProgramError(f"{where}: found a value of {found[0]} columns, expected one.")
         return operation.attributes[0]
+    if operation.kind == "take":
+        return _taken_width(where, operation, found[0])
     return sum(found)
+
+
+def _taken_width(where: str, operation: Operation, width: int) -> int:
+    offset, *form = operation.attributes
+    sizes, strides = form[::2], form[1::2]
+    if min(sizes) < 1 or max(sizes) > MAX_WIDTH or max(map(abs, strides)) > MAX_WIDTH:
+        raise ProgramError(f"{where}: found sizes {sizes} and strides {strides}, expected 1 to {MAX_WIDTH} and less.")
+    ends = [(size - 1) * stride for size, stride in zip(sizes, strides, strict=True)]
+    low, high = offset + sum(min(end, 0) for end in ends), offset + sum(max(end, 0) for end in ends)
+    if low < 0 or high >= width:
+        raise ProgramError(f"{where}: found columns {low} to {high} of {width}.")
+    return math.prod(sizes)
 
 
 def _check_name(name: str, widths: Mapping[str, int], matrices: Mapping[str, tuple[int, int]]) -> None:
