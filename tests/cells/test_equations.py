@@ -95,6 +95,65 @@ def slstm_heads(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Ar
     return [sigmoid(o) * c / n, c, n, new_m]
 
 
+def mlstm(p: Mapping[str, Array], x: Array, state: list[Array], heads: int = 1) -> list[Array]:
+    """Without stabiliser: memory and normaliser at their full size, as e^stabiliser says."""
+    _, memory, n, m = state
+    size, own = len(n), len(n) // heads
+    z = p["weight_ih"] @ x + p["bias_ih"]
+    i, f = z[4 * size : 4 * size + heads], z[4 * size + heads :]
+    new_m = np.maximum(np.log(sigmoid(f)) + m, i)
+    matrices, hidden = memory.reshape(heads, own, own).copy(), np.zeros(size)
+    n = n.copy()
+    for head in range(heads):
+        units = slice(head * own, (head + 1) * own)
+        q, k, v, o = (z[gate * size : (gate + 1) * size][units] for gate in range(4))
+        k = k / math.sqrt(own)
+        whole, keys = matrices[head] * np.exp(m[head]), n[units] * np.exp(m[head])
+        whole = sigmoid(f[head]) * whole + np.exp(i[head]) * np.outer(v, k)
+        keys = sigmoid(f[head]) * keys + np.exp(i[head]) * k
+        hidden[units] = sigmoid(o) * (whole @ q) / max(abs(keys @ q), 1)
+        matrices[head], n[units] = whole / np.exp(new_m[head]), keys / np.exp(new_m[head])
+    return [hidden, matrices.ravel(), n, new_m]
+
+
+def mlstm_heads(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Array]:
+    return mlstm(p, x, state, heads=2)
+
+
+def deltanet(p: Mapping[str, Array], x: Array, state: list[Array], heads: int = 1, gated: bool = False) -> list[Array]:
+    """As a gradient step, at the rate b, of half the squared distance between v and what the weights give for k."""
+    hidden, weights = state
+    size, own = len(hidden), len(hidden) // heads
+    z = p["weight_ih"] @ x + p["bias_ih"]
+    matrices, made = weights.reshape(heads, own, own), []
+    new = []
+    for head in range(heads):
+        q, k, v = (z[part * size + head * own : part * size + (head + 1) * own] for part in range(3))
+        q, k = q / np.linalg.norm(q), k / np.linalg.norm(k)
+        before = matrices[head] * (sigmoid(z[3 * size + heads + head]) if gated else 1)
+        new.append(before - sigmoid(z[3 * size + head]) * np.outer(before @ k - v, k))
+        made.append(new[-1] @ q)
+    return [np.concatenate(made), np.concatenate([matrix.ravel() for matrix in new])]
+
+
+def deltanet_gated(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Array]:
+    return deltanet(p, x, state, heads=2, gated=True)
+
+
+def selective(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Array]:
+    size, states = p["log_rates"].shape
+    z = p["weight_ih"] @ x + p["bias_ih"]
+    u, d, b, c = np.split(z, [size, 2 * size, 2 * size + states])
+    memory, hidden = state[1].reshape(size, states).copy(), np.zeros(size)
+    for unit in range(size):
+        step = math.log1p(math.exp(d[unit]))
+        for n in range(states):
+            memory[unit, n] *= math.exp(-step * math.exp(p["log_rates"][unit, n]))
+            memory[unit, n] += step * b[n] * u[unit]
+        hidden[unit] = memory[unit] @ c + p["skip"][unit] * u[unit]
+    return [hidden, memory.ravel()]
+
+
 def cfc(p: Mapping[str, Array], x: Array, state: list[Array], elapsed: float = 1.0) -> list[Array]:
     (h,) = state
     joined = np.concatenate([p["weight_ih"], p["weight_hh"]], axis=1) @ np.concatenate([x, h])
@@ -228,6 +287,11 @@ WRITTEN = [
     Written("CoRNN", cornn, {"time_step": 0.3, "frequency": 1.2, "damping": 0.7}),
     Written("SLSTM", slstm_plain, prepare=summed),
     Written("SLSTM", slstm_heads, {"heads": 2, "exponential_forget": True}, prepare=summed),
+    Written("MLSTM", mlstm, {"heads": 1}),
+    Written("MLSTM", mlstm_heads, {"heads": 2}),
+    Written("DeltaNet", deltanet, {"heads": 1}),
+    Written("DeltaNet", deltanet_gated, {"heads": 2, "gated": True}),
+    Written("SelectiveSSM", selective, {"states": 5}),
     Written("CfC", cfc, {"backbone_size": 5}),
     Written("CfC", cfc_timed, {"timed": True}, prepare=elapsed_last),
     Written("GRUD", grud, sizes=(9, 5), prepare=masked),

@@ -10,6 +10,7 @@ from echoic.cells.base import Cell, observed, observing
 from echoic.cells.cfc import CfC, CfCState
 from echoic.cells.clockwork import Clockwork, ClockworkState
 from echoic.cells.cornn import CoRNN, CoRNNState
+from echoic.cells.deltanet import DeltaNet, DeltaNetState
 from echoic.cells.elman import Elman, ElmanState
 from echoic.cells.graph import GraphGRU, GraphGRUState
 from echoic.cells.gru import GRU, GRUState
@@ -24,9 +25,11 @@ from echoic.cells.lstm import LSTM, LSTMState
 from echoic.cells.mgu import MGU, MGUState
 from echoic.cells.mingru import MinGRU, MinGRUState
 from echoic.cells.minlstm import MinLSTM, MinLSTMState
+from echoic.cells.mlstm import MLSTM, MLSTMState
 from echoic.cells.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMState
 from echoic.cells.nested import NestedLSTM, NestedLSTMState
 from echoic.cells.own import adopted, is_own
+from echoic.cells.selective import SelectiveSSM, SelectiveSSMState
 from echoic.cells.slstm import SLSTM, SLSTMState
 from echoic.cells.sru import SRU, SRUState
 from echoic.cells.timelstm import TimeLSTM, TimeLSTMState
@@ -52,6 +55,9 @@ REGISTERED: tuple[type[Cell], ...] = (
     TimeLSTM,
     GRUD,
     SLSTM,
+    MLSTM,
+    DeltaNet,
+    SelectiveSSM,
     CfC,
     GraphGRU,
 )
@@ -63,6 +69,7 @@ __all__ = [
     "LRU",
     "LSTM",
     "MGU",
+    "MLSTM",
     "SLSTM",
     "SRU",
     "Cell",
@@ -73,6 +80,8 @@ __all__ = [
     "CoRNN",
     "CoRNNState",
     "Decay",
+    "DeltaNet",
+    "DeltaNetState",
     "Elman",
     "ElmanState",
     "GRUDState",
@@ -90,6 +99,7 @@ __all__ = [
     "LiGRUState",
     "LinearCell",
     "MGUState",
+    "MLSTMState",
     "MinGRU",
     "MinGRUState",
     "MinLSTM",
@@ -100,6 +110,8 @@ __all__ = [
     "NestedLSTMState",
     "SLSTMState",
     "SRUState",
+    "SelectiveSSM",
+    "SelectiveSSMState",
     "TimeLSTM",
     "TimeLSTMState",
     "Turn",
