@@ -51,6 +51,14 @@ CAN = {
     "functions": lambda c, h: torch.sigmoid(h) + torch.relu(h) + torch.exp(h) + F.softplus(h) + torch.sin(h),
     "more functions": lambda c, h: torch.log(h.abs() + 1) + torch.sqrt(h.abs() + 1) + torch.cos(h) + h.sign(),
     "cut off": lambda c, h: h.floor() + h.clamp(-0.5, 0.5) + torch.maximum(h, c.scale) + torch.minimum(h, -h),
+    "gelu": lambda c, h: F.gelu(h) + torch.erf(h),
+    "a memory of matrices": lambda c, h: (
+        (h.view(-1, 2, 2) @ torch.sin(h[:, :2]).unsqueeze(-1)).squeeze(-1).repeat(1, 2)
+    ),
+    "einsum over the rows": lambda c, h: torch.einsum("bi,bj->bij", h, torch.tanh(h)).sum(2),
+    "running sums": lambda c, h: torch.softmax(h, -1).cumsum(-1),
+    "the largest": lambda c, h: h.max(-1, keepdim=True).values * F.one_hot(h.argmin(-1), 4),
+    "by number": lambda c, h: h.gather(1, h.argmax(-1, keepdim=True)) + h.scatter(1, h.argmin(-1, keepdim=True), 1.0),
     "powers": lambda c, h: h**2 + h.square() + h.abs().pow(0.5),
     "where": lambda c, h: torch.where(h > 0.1, h, c.shift) + (h <= 0.3).to(h.dtype),
     "cut and joined": lambda c, h: torch.cat([*h.chunk(2, -1)][::-1], -1) + torch.cat(h.split([1, 3], -1)[::-1], -1),
@@ -69,8 +77,10 @@ CANNOT = {
     "products of rows": lambda c, h: (h @ h.T) @ h,
     "sums over rows": lambda c, h: h - h.mean(0),
     "sort": lambda c, h: h.sort(-1).values,
-    "erf": lambda c, h: torch.erf(h),
-    "cumsum": lambda c, h: h.cumsum(-1),
+    "topk": lambda c, h: h.topk(2).values.repeat(1, 2),
+    "cumprod": lambda c, h: h.cumprod(-1),
+    "convolutions": lambda c, h: F.conv1d(h.unsqueeze(1), c.weight_hh[:3, :1].view(1, 1, 3), padding=1).squeeze(1),
+    "two interleaved": lambda c, h: torch.stack([h.repeat(1, 50), h.sin().repeat(1, 50)], 2).flatten(1)[:, :4],
     "neither parameter nor buffer": lambda c, h: h @ WEIGHT,
 }
 
