@@ -34,6 +34,9 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "JANET": ("JANET", {}),
     "CoRNN": ("CoRNN", {}),
     "MultiplicativeLSTM": ("MultiplicativeLSTM", {}),
+    "MLSTM": ("MLSTM", {}),
+    "DeltaNet": ("DeltaNet", {}),
+    "SelectiveSSM": ("SelectiveSSM", {}),
 }
 GOALS = ("layer-norm LSTM", "peephole LSTM", "LiGRU", "GRU, reset before")
 

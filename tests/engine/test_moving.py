@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, has_rows, moved
+from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, form_of_columns, has_rows, moved
 from echoic.program import Builder, interpret
+from echoic.program.operations import taken
 
 WIDTH, BATCH = 12, 5
 
@@ -109,6 +110,38 @@ def test_columns_are_cut_as_they_lie() -> None:
     columns(builder, value, 9, [2, 3, 4, 7, 7, 7, 0])
     kinds = [(operation.kind, operation.attributes) for operation in builder.operations]
     assert kinds == [("slice", (2, 5)), ("slice", (7, 8)), ("broadcast", (3,)), ("slice", (0, 1)), ("concat", ())]
+
+
+@pytest.mark.parametrize(
+    ("order", "form"),
+    [
+        (lambda x: x.flip(0), (29, 30, -1)),
+        (lambda x: x.view(5, 6).t(), (0, 6, 1, 5, 6)),
+        (lambda x: x.view(2, 3, 5).transpose(1, 2), (0, 2, 15, 5, 1, 3, 5)),
+        (lambda x: x[4:].repeat_interleave(3), (4, 26, 1, 3, 0)),
+        (lambda x: x[:5].repeat(7), (0, 7, 0, 5, 1)),
+        (lambda x: x.view(3, 10)[:, 2:4].repeat(1, 3).repeat_interleave(2), (2, 3, 10, 3, 0, 2, 1, 2, 0)),
+        (lambda x: x[torch.tensor([0, 1, 2, 4, 5, 6, 9, 10, 11])], None),
+        (lambda x: torch.cat([x, x[:7], x]), None),
+        (lambda x: x.view(2, 3, 5, 1).expand(-1, -1, -1, 2).permute(3, 2, 1, 0).repeat_interleave(2), None),
+    ],
+)
+def test_columns_by_strides(order: Callable[[Tensor], Tensor], form: tuple[int, ...] | None) -> None:
+    numbers = order(torch.arange(30)).flatten().tolist()
+    assert form_of_columns(numbers) == form
+    if form is not None:
+        assert taken(*form).tolist() == numbers
+
+
+def test_columns_of_columns() -> None:
+    """Taken from what they were taken from; as many as there were, in their order, are what there was."""
+    builder = Builder()
+    value = builder.source("x", "row", 30)
+    turned = columns(builder, value, 30, torch.arange(30).view(5, 6).t().flatten().tolist())
+    assert columns(builder, turned, 30, torch.arange(30).view(6, 5).t().flatten().tolist()) == value
+    columns(builder, turned, 30, range(29, -1, -1))
+    kinds = [(operation.kind, operation.operands, operation.attributes) for operation in builder.operations]
+    assert kinds == [("take", ("x",), (0, 6, 1, 5, 6)), ("take", ("x",), (29, 6, -1, 5, -6))]
 
 
 @pytest.mark.parametrize(

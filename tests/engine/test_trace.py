@@ -166,6 +166,10 @@ def keeps(cell: Odd, x: Tensor) -> Tensor:
     return x
 
 
+def pairs(x: Tensor) -> Tensor:
+    return x[:, :4].view(-1, 2, 2)
+
+
 REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "branch": (branches, "recorded"),
     "loop on a value": (lambda cell, x: x * x.max().item(), "recorded"),
@@ -175,6 +179,14 @@ REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "cumulative product": (lambda cell, x: x.cumprod(1), "cumprod"),
     "sums down the batch": (lambda cell, x: x.cumsum(0), "mixes the rows"),
     "largest of all": (lambda cell, x: x * x.argmax(), "whole batch"),
+    "a part by number": (
+        lambda cell, x: x * pairs(x).gather(2, pairs(x)[:, :1].long()).sum((1, 2))[:, None],
+        "a part of",
+    ),
+    "multiplied by number": (
+        lambda cell, x: x + x.detach().scatter(1, x[:, :1].long(), x.detach()[:, :1], reduce="multiply"),
+        "only write",
+    ),
     "several by number": (lambda cell, x: x.scatter(1, (x[:, :2] > 0).long(), 1.0), "several features"),
     "dropout": (lambda cell, x: torch.dropout(x, 0.5, True), "recorded|random|bernoulli|rand|dropout"),
     "a count of steps": (counts, "changes the cell's steps"),

@@ -109,11 +109,6 @@ class Translator:
         whole = self.builder.widths[str(source)] == len(turned)
         return source if whole and form_of_columns(turned) == made.attributes else None
 
-    def turned(self, value: Operand, rows: int, width: int) -> Operand:
-        """A matrix [rows, width] transposed."""
-        order = torch.arange(rows * width).view(rows, width).t()
-        return columns(self.builder, value, rows * width, order.flatten().tolist())
-
     def slices(self, row: Row) -> list[Row]:
         """Along the first dimension of the features."""
         count, (_, *rest) = row.dims[0], row.dims
