@@ -88,7 +88,7 @@ def running_sum(translator: Translator, node: fx.Node) -> Row:
 def _exchanged(translator: Translator, row: Row) -> Operand:
     """[n, size, inner] as [size, n, inner]."""
     order = torch.arange(row.width).view(row.dims).transpose(0, 1)
-    return columns(translator.builder, row.value, row.width, order.flatten().tolist())
+    return columns(translator.builder, row.value, row.width, order.flatten())
 
 
 def _along(translator: Translator, node: fx.Node) -> tuple[Row, int, Form]:

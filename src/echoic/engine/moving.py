@@ -8,7 +8,6 @@ operation itself on the numbers of the columns.
 from __future__ import annotations
 
 import math
-from bisect import bisect
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -81,7 +80,7 @@ def has_rows(shape: Sequence[int]) -> bool:
     return any(size and size % ROWS == 0 for size in shape)
 
 
-def columns(builder: Builder, value: Operand, width: int, numbers: Sequence[int]) -> Operand:
+def columns(builder: Builder, value: Operand, width: int, numbers: Tensor) -> Operand:
     """Some columns of a value of so many, in their order."""
     return _joined(builder, [(value, width)], numbers)
 
@@ -143,35 +142,36 @@ def _row(
     expected = by_row[0] + step[own] * torch.arange(_SAMPLE).unsqueeze(1)
     if not torch.equal(by_row, expected) or (by_row[0] >= total).any():
         raise Untraceable("it mixes the rows of the batch")
-    return Row(_joined(builder, parts, own.tolist()), dims, axis, groups)
+    return Row(_joined(builder, parts, own), dims, axis, groups)
 
 
-def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Sequence[int]) -> Operand:
+def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Tensor) -> Operand:
     """Columns of values that lie side by side; of none a number, which nobody reads."""
-    if not numbers:
+    if len(numbers) == 0:
         return 0.0
     if len(parts) == 1 and (made := builder.by_name.get(str(parts[0][0]))) and made.kind == "take":
-        inner = taken(*made.attributes)
         source = str(made.operands[0])
-        return _joined(builder, [(source, builder.widths[source])], inner[numbers].tolist())
+        return _joined(builder, [(source, builder.widths[source])], torch.from_numpy(taken(*made.attributes))[numbers])
     begins = list(accumulate((width for _, width in parts), initial=0))
-    # Of which part, from which of its columns, how many; less than 0: one so often
-    runs: list[tuple[int, int, int]] = []
-    at = 0
-    while at < len(numbers):
-        which = bisect(begins, numbers[at]) - 1
-        step = int(at + 1 < len(numbers) and numbers[at + 1] == numbers[at] + 1)
-        end = at + 1
-        while end < len(numbers) and numbers[end] == numbers[end - 1] + step and numbers[end] < begins[which + 1]:
-            end += 1
-        runs.append((which, numbers[at] - begins[which], end - at if step else at - end))
-        at = end
-    repeats = len(runs) > 1 and any(count < 0 for *_, count in runs)
-    if (repeats or len(runs) > _FEW_PIECES) and len({which for which, *_ in runs}) == 1:
-        which, form = runs[0][0], form_of_columns(numbers)
+    owners = torch.bucketize(numbers, torch.tensor(begins[1:]), right=True)
+    steps, changes = numbers.diff(), owners.diff() != 0
+    repeats = bool((steps == 0).any()) and not (steps == 0).all()
+    breaks = ((steps != 1) | changes).nonzero().flatten() + 1
+    if (repeats or len(breaks) >= _FEW_PIECES) and not changes.any():
+        which, form = int(owners[0]), form_of_columns(numbers)
         if form is not None:
             value, offset = builder.full(*parts[which]), form[0] - begins[which]
             return builder.emit("take", value, attributes=(offset, *form[1:]), width=len(numbers))
+    # Of which part, from which of its columns, how many; less than 0: one so often
+    runs: list[tuple[int, int, int]] = []
+    starts = [0, *breaks.tolist()]
+    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
+        which = int(owners[start])
+        low, count = int(numbers[start]) - begins[which], end - start
+        if count == 1 and runs and runs[-1][:2] == (which, low) and runs[-1][2] < 0:
+            runs[-1] = (which, low, runs[-1][2] - 1)
+        else:
+            runs.append((which, low, count if count > 1 else -1))
     if len(runs) > MOST_PIECES:
         raise Untraceable(f"it puts a value together of {len(runs)} pieces")
     pieces = []
@@ -183,9 +183,9 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Seq
     return builder.emit("concat", *(builder.full(*piece) for piece in pieces), width=len(numbers))
 
 
-def form_of_columns(numbers: Sequence[int]) -> tuple[int, ...] | None:
+def form_of_columns(numbers: Tensor) -> tuple[int, ...] | None:
     """Offset, then size and stride of each dimension, if numbers are what ``take`` takes with so many dimensions."""
-    left, form = torch.tensor(numbers), []
+    left, form = numbers, []
     while len(left) > 1 and len(form) < MOST_DIMENSIONS:
         stride = int(left[1] - left[0])
         breaks = (left.diff() != stride).nonzero()

@@ -166,7 +166,7 @@ class Sorter:
         rights = [right] if left.groups == 1 else self.translator.slices(right)
         found = []
         for group, own in enumerate(rights):
-            part = columns(self.builder, left.value, left.width, range(group, left.width, left.groups))
+            part = columns(self.builder, left.value, left.width, torch.arange(group, left.width, left.groups))
             pair = (part, left.width // left.groups), (own.value, own.width)
             found.append(Outer(*(self.builder.full(*each) for each in pair)))
         return found

@@ -49,7 +49,7 @@ class Translator:
         if row.width in (1, math.prod(dims)):
             return self.builder.spread(row.value, math.prod(dims))
         numbers = torch.arange(row.width).reshape(row.shape(1)).broadcast_to(Row(0.0, dims, axis, groups).shape(1))
-        return columns(self.builder, row.value, row.width, numbers.flatten().tolist())
+        return columns(self.builder, row.value, row.width, numbers.flatten())
 
     def reduce(self, kind: str, row: Row, over: Sequence[int]) -> Row:
         """The sum or the maximum over some of the features' dimensions, which stay with one feature each."""
@@ -104,7 +104,7 @@ class Translator:
         made = self.builder.by_name.get(str(value))
         if made is None or made.kind != "take" or rows == 1 or width == 1:
             return None
-        turned = torch.arange(count * rows * width).view(count, rows, width).mT.flatten().tolist()
+        turned = torch.arange(count * rows * width).view(count, rows, width).mT.flatten()
         source = made.operands[0]
         whole = self.builder.widths[str(source)] == len(turned)
         return source if whole and form_of_columns(turned) == made.attributes else None
