@@ -6,6 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+# Tests run in two processes: most of them keep one core busy
+TOGETHER := -n 2 --dist worksteal
 
 .PHONY: setup demo test test-all lint sanitize neon kernels clean
 
@@ -29,10 +31,10 @@ demo: setup
 	@echo "Open $(DEMO)/retail/report.html and $(DEMO)/shakespeare/report.html in a browser."
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow' -q
+	$(BIN)/python -m pytest -m 'not slow' -q $(TOGETHER)
 
 test-all: setup
-	ECHOIC_DRAW=random $(BIN)/python -m pytest -q
+	ECHOIC_DRAW=random $(BIN)/python -m pytest -q $(TOGETHER)
 
 lint: setup
 	$(BIN)/ruff check .
