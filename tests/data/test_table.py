@@ -59,7 +59,7 @@ def refused(folder: Path, content: bytes, name: str = "sales.csv", column: str |
         ("date,units\n".encode("utf-16"), "UTF-16", None, None),
         (b"PK\x03\x04" + bytes(50), "a zip archive or spreadsheet", None, None),
         (b"PAR1" + bytes(50), "a damaged Parquet file", None, None),
-        (gzip.compress(TABLE)[:-12], "a damaged gzip file", None, None),
+        (gzip.compress(TABLE, mtime=0)[:-12], "a damaged gzip file", None, None),
     ],
 )
 def test_faults_are_named(tmp_path: Path, content: bytes, found: str, row: int | None, column: str | None):
