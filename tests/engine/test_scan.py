@@ -29,7 +29,7 @@ def run(backend: str):
 
 
 def test_linear_cells_are_these() -> None:
-    assert {case.name for case in LINEAR} == {"MinGRU", "MinLSTM", "SRU", "LRU"}
+    assert {case.name for case in LINEAR} == {"MinGRU", "MinLSTM", "SRU", "LRU", "SelectiveSSM"}
 
 
 @pytest.mark.parametrize("case", LINEAR, ids=str)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from echoic.engine.moving import Row, Untraceable, columns, form_of, shape_of
+from echoic.engine.moving import Row, Untraceable, columns, form_of, shape_of, side_by_side
 from echoic.engine.translator import Translator
 from echoic.program import Operand
 
@@ -34,10 +34,12 @@ def smallest(translator: Translator, node: fx.Node) -> tuple[Row, Row]:
 
 
 def number_of_largest(translator: Translator, node: fx.Node) -> Row:
+    """Which feature along a dimension is the largest."""
     return largest(translator, node)[1]
 
 
 def number_of_smallest(translator: Translator, node: fx.Node) -> Row:
+    """Which feature along a dimension is the smallest."""
     return smallest(translator, node)[1]
 
 
@@ -80,7 +82,7 @@ def running_sum(translator: Translator, node: fx.Node) -> Row:
         added = builder.emit(
             "add", builder.slice(value, reach, width), builder.slice(value, 0, width - reach), width=width - reach
         )
-        value = translator.joined([(head, reach), (added, width - reach)])
+        value = side_by_side(builder, [(head, reach), (added, width - reach)])
         reach *= 2
     return _placed(Row(_exchanged(translator, Row(value, (size, n, inner))), row.dims), form)
 
