@@ -64,13 +64,14 @@ void check(const Plan& plan, const echoic_run& run) {
     require(run.sum_count == 0 || run.backward, "sums belong to a backward run");
     for (size_t s = 0; s < run.sum_count; ++s) {
         const echoic_sum& sum = run.sums[s];
+        require(sum.groups >= 1, "a sum is over no groups");
         require(sum.left_width >= 1 && (sum.left != nullptr || run.rows == 0), "a sum has no memory");
         if (sum.outer == nullptr || sum.right != nullptr) {
             require(sum.outer == nullptr || sum.right_width >= 1, "a sum has no memory");
             continue;
         }
         require(sum.state >= 0 && size_t(sum.state) < run.state_count, "a sum names a state that is not there");
-        require(run.states[sum.state].width == sum.right_width, "a sum is wider or narrower than its state");
+        require(run.states[sum.state].width == sum.groups * sum.right_width, "a sum is wider or narrower than its state");
         require(run.states[sum.state].kept != nullptr, "a sum needs a state that was not kept");
     }
     require(run.total_count == plan.totals.size(), "another number of totals than the plan's");

@@ -64,15 +64,17 @@ typedef struct {
     const void* packed;
 } echoic_matrix;
 
-/* After a backward run: sums over all rows of packed arrays. What the plan calls totals is summed in its stages. */
+/* After a backward run: sums over all rows of packed arrays, or over all groups that each row consists of. What the plan
+ * calls totals is summed in its stages. */
 typedef struct {
-    const void* left;    /* [rows, left_width] */
+    const void* left;    /* [rows, groups, left_width] */
     int64_t left_width;
-    const void* right;   /* [rows, right_width]; NULL: state `state` before the row's step */
+    const void* right;   /* [rows, groups, right_width]; NULL: state `state` before the row's step */
     int64_t right_width;
     int32_t state;
     void* outer;         /* [left_width, right_width] sum of the outer products; or NULL */
     void* columns;       /* [left_width] sum of the left rows; or NULL */
+    int64_t groups;
 } echoic_sum;
 
 typedef struct {

@@ -119,10 +119,11 @@ class ExecutionOf final : public Execution {
         for (size_t m = 0; m < run_.matrix_count; ++m) packed_[m] = {run_.matrices[m].packed, &kernels_};
         for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within}) {
             const int64_t times = threads * (phase == Phase::within ? run_.steps : 1);
-            const Kernels<T>& use = kernels_for<T>(plan_, run_.rows / times, run_.rows);
             for (size_t s = plan_.phase(phase).first; s < plan_.phase(phase).last; ++s)
-                if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix)))
-                    packed_[size_t(stage.matrix)].kernels = &use;
+                if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix))) {
+                    const int64_t all = run_.rows * stage.groups;
+                    packed_[size_t(stage.matrix)].kernels = &kernels_for<T>(plan_, all / times, all);
+                }
         }
     }
 
@@ -143,7 +144,7 @@ class ExecutionOf final : public Execution {
     bool to_pack(size_t matrix) const {
         constexpr int64_t kNumbersForARow = 32;  // as measured from 64 to 512 of them
         const echoic_matrix& from = run_.matrices[matrix];
-        const bool few = run_.rows * kNumbersForARow <= plan_.matrix_rows[matrix];
+        const bool few = run_.rows * plan_.matrix_groups[matrix] * kNumbersForARow <= plan_.matrix_rows[matrix];
         return from.packed == nullptr && !(few && from.row_stride == 1);
     }
 
@@ -233,7 +234,8 @@ void execute(const std::vector<Run>& runs, int threads) {
         bytes += executions.back()->bytes_to_pack();
         sums = sums || run->sum_count + run->total_count > 0;
         for (size_t i = 0; i < run->sum_count; ++i)
-            products += double(run->rows) * double(run->sums[i].left_width) * double(run->sums[i].right_width);
+            products += double(run->rows) * double(run->sums[i].groups) * double(run->sums[i].left_width) *
+                        double(run->sums[i].right_width);
     }
     if (executions.empty()) return;
     if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthPacking ? threads : 1);

@@ -54,6 +54,7 @@ class Decoder {
         for (int64_t i = 0; i < matrices; ++i) {
             plan_.matrix_rows.push_back(in_.number(1, kMostWidth, "rows of a matrix"));
             plan_.matrix_columns.push_back(in_.number(1, kMostWidth, "columns of a matrix"));
+            plan_.matrix_groups.push_back(1);
         }
         const int64_t totals = in_.number(0, kMostItems, "number of totals");
         for (int64_t i = 0; i < totals; ++i) plan_.totals.push_back(in_.number(1, kMostWidth, "width of a total"));
@@ -102,14 +103,7 @@ class Decoder {
             stage.count = in_.number(1, kMostItems, "operations of a stage");
             for (int64_t i = 0; i < stage.count; ++i) micro(stage.width);
         } else if (stage.kind == Stage::matmul) {
-            stage.matrix = in_.number(0, int64_t(plan_.matrix_rows.size()) - 1, "number of a matrix");
-            const int64_t n = plan_.matrix_columns[size_t(stage.matrix)];
-            stage.source = place(plan_.matrix_rows[size_t(stage.matrix)], false);
-            stage.target = written(place(n, false));
-            stage.added = place(n, true);
-            stage.bias = in_.number(-1, int64_t(plan_.vectors.size()) - 1, "number of a vector");
-            if (stage.bias >= 0 && plan_.vectors[size_t(stage.bias)] < n)
-                throw std::invalid_argument("plan: a bias is shorter than its matmul");
+            matmul(stage);
             ++plan_.operations;
         } else {
             stage.width = in_.number(1, kMostWidth, "width of a reduction");
@@ -128,7 +122,22 @@ class Decoder {
         plan_.stages.push_back(stage);
     }
 
-    // Matmuls as wide as the first, none of which reads what another writes but to add to it column by column.
+    void matmul(Stage& stage) {
+        stage.matrix = in_.number(0, int64_t(plan_.matrix_rows.size()) - 1, "number of a matrix");
+        const size_t matrix = size_t(stage.matrix);
+        const int64_t k = plan_.matrix_rows[matrix], n = plan_.matrix_columns[matrix];
+        stage.groups = in_.number(1, kMostWidth / std::max(k, n), "groups of a matmul");
+        stage.source = place(stage.groups * k, false);
+        stage.target = written(place(stage.groups * n, false));
+        stage.added = place(stage.groups * n, true);
+        stage.bias = in_.number(-1, int64_t(plan_.vectors.size()) - 1, "number of a vector");
+        if (stage.bias >= 0 && plan_.vectors[size_t(stage.bias)] < n)
+            throw std::invalid_argument("plan: a bias is shorter than its matmul");
+        if (stage.bias >= 0 && stage.groups > 1) throw std::invalid_argument("plan: a matmul of groups has a bias");
+        plan_.matrix_groups[matrix] = std::max(plan_.matrix_groups[matrix], stage.groups);
+    }
+
+    // Matmuls of one group and as wide as the first, none of which reads what another writes but to add to it column by column.
     size_t abreast(size_t first) const {
         const Stage& one = plan_.stages[first];
         auto columns = [&](const Stage& stage) { return plan_.matrix_columns[size_t(stage.matrix)]; };
@@ -146,6 +155,7 @@ class Decoder {
         for (; one.kind == Stage::matmul && last < end; ++last) {
             const Stage& next = plan_.stages[last];
             if (next.kind != Stage::matmul || next.phase != one.phase || columns(next) != columns(one)) break;
+            if (next.groups > 1 || one.groups > 1) break;
             auto fits = [&](const Stage& earlier) { return together(earlier, next); };
             if (!std::all_of(&one, &next, fits)) break;
         }

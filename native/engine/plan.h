@@ -33,6 +33,7 @@ struct Stage {
     int64_t first = 0, count = 0;  // micros
     int64_t size = 0, inner = 0;   // of a reduction of [.., size, inner] columns to [.., inner]
     int64_t matrix = 0, bias = -1, reducing = 0;
+    int64_t groups = 1;  // of columns, each of which is multiplied
     Operand source{}, target{}, added{}, other{};  // other: what is multiplied with in a reduction
     size_t abreast = 1;  // matmuls from this one on of which columns may be computed before the others' next ones
 };
@@ -49,6 +50,7 @@ struct Plan {
     int64_t outside = 0;         // ports given by the caller; the others are scratch
     std::vector<int64_t> vectors;
     std::vector<int64_t> matrix_rows, matrix_columns;
+    std::vector<int64_t> matrix_groups;  // that a row has for each, at most
     std::vector<int64_t> totals;  // widths
     std::vector<Form> forms;
     std::vector<double> constants;

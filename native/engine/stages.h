@@ -104,6 +104,7 @@ class Stages {
     // A step of few rows reads all weights. Where they do not stay in the second cache, it turns round with all matrices
     // at once, and begins with what of each the one before left.
     void matmuls(size_t first, size_t last, int64_t rows) {
+        if (plan_.stages[first].groups > 1) return matmul_of_groups(plan_.stages[first], rows);
         const Range columns = share_of(plan_.matrix_columns[size_t(plan_.stages[first].matrix)], kernels_.panel);
         const int64_t bytes = last > first + 1 && rows <= kFewRows ? packed_together(first, last) / parts_ : 0;
         if (bytes <= kSecondCache) {
@@ -131,6 +132,46 @@ class Stages {
 
     // between: bytes of other weights that are read before these again.
     void matmul(const Stage& stage, int64_t rows, Range columns, int64_t between) {
+        Product<T> product = product_of(stage);
+        product.m = rows;
+        product.first_panel = columns.begin / kernels_.panel;
+        product.last_panel = panels(kernels_, columns.end);
+        product.backwards = backwards_;
+        product.between = between;
+        multiply(stage, product);
+    }
+
+    // This thread's groups: all at once where they lie side by side, else those of a row, or one of all rows.
+    void matmul_of_groups(const Stage& stage, int64_t rows) {
+        const Range mine = share_of(stage.groups, 1);
+        const int64_t groups = mine.end - mine.begin;
+        if (groups == 0) return;
+        Product<T> product = product_of(stage);
+        const int64_t k = product.k, n = product.n;
+        product.last_panel = panels(kernels_, n);
+        product.backwards = backwards_;
+        go_on(product, mine.begin * k, mine.begin * n, mine.begin * n);
+        const bool side_by_side = product.source_stride == groups * k && product.target_stride == groups * n &&
+                                  (product.added == nullptr || product.added_stride == groups * n);
+        const bool by_row = side_by_side || groups > rows;
+        const int64_t times = side_by_side ? 1 : by_row ? rows : groups;
+        const int64_t next_source = by_row ? product.source_stride : k, next_target = by_row ? product.target_stride : n;
+        const int64_t next_added = by_row ? product.added_stride : n;
+        product.m = side_by_side ? rows * groups : by_row ? groups : rows;
+        if (by_row) product.source_stride = k, product.target_stride = product.added_stride = n;
+        for (int64_t i = 0; i < times; ++i) {
+            multiply(stage, product);
+            go_on(product, next_source, next_target, next_added);
+        }
+    }
+
+    static void go_on(Product<T>& product, int64_t source, int64_t target, int64_t added) {
+        product.source += source, product.target += target;
+        if (product.added != nullptr) product.added += added;
+    }
+
+    // All but which rows and columns.
+    Product<T> product_of(const Stage& stage) const {
         const size_t matrix = size_t(stage.matrix);
         const View<T> source = place(stage.source), target = place(stage.target);
         const View<T> added = stage.added.space == Space::none ? View<T>{} : place(stage.added);
@@ -143,13 +184,13 @@ class Stages {
         product.added = added.base;
         product.added_stride = added.stride;
         product.bias = stage.bias < 0 ? nullptr : static_cast<const T*>(run_.vectors[stage.bias]);
-        product.m = rows;
         product.k = plan_.matrix_rows[matrix];
         product.n = plan_.matrix_columns[matrix];
-        product.first_panel = columns.begin / kernels_.panel;
-        product.last_panel = panels(kernels_, columns.end);
-        product.backwards = backwards_;
-        product.between = between;
+        return product;
+    }
+
+    void multiply(const Stage& stage, Product<T>& product) const {
+        const size_t matrix = size_t(stage.matrix);
         if (product.packed != nullptr) return packed_[matrix].kernels->matmul(product);
         product.columns = static_cast<const T*>(run_.matrices[matrix].data);
         product.column_stride = run_.matrices[matrix].column_stride;
@@ -209,7 +250,9 @@ class Stages {
             const Stage& stage = plan_.stages[s];
             if (stage.kind != Stage::pointwise) continue;
             const Range mine = share_of(stage.width, kMaxLanes);
-            const int64_t width = mine.end - mine.begin, pieces = (width + kTile - 1) / kTile;
+            const int64_t width = mine.end - mine.begin;
+            const bool only_taken = stage.count == 1 && plan_.micros[size_t(stage.first)].op == op_take;  // whole rows, no tiles
+            const int64_t pieces = only_taken ? 1 : (width + kTile - 1) / kTile;
             const int64_t wide = pieces <= 1 ? width : ((width + pieces - 1) / pieces + 15) / 16 * 16;
             const int64_t stride = pieces <= 1 && wide < kTile ? std::min((wide + 15) / 16 * 16, kTile) : kTile;
             const size_t moving = moving_.size();

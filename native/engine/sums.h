@@ -28,7 +28,7 @@ class Sums {
             sums_ = run_.sums + s;
             count_ = 1;
             while (s + count_ < run_.sum_count && run_.sums[s + count_].left == sums_->left &&
-                   run_.sums[s + count_].left_width == sums_->left_width)
+                   run_.sums[s + count_].left_width == sums_->left_width && run_.sums[s + count_].groups == sums_->groups)
                 ++count_;
             const int64_t width = sums_->left_width, blocks = (width + block_ - 1) / block_;
             first_ = std::min(width, blocks * part / parts * block_);
@@ -44,7 +44,7 @@ class Sums {
     static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
 
     struct Place {
-        int64_t step, rank;
+        int64_t step, rank, group;
     };
 
     int64_t packed_width(const echoic_sum& sum) const {
@@ -60,23 +60,25 @@ class Sums {
         blocks_ = packed_ + width * kernels_.depth(depth_);
         anew_ = true;
         for (int64_t step = 0; step < run_.steps; ++step)
-            for (int64_t rank = 0; rank < run_.active[step]; ++rank) {
-                const int64_t row = run_.offsets[step] + rank;
-                lefts_.push_back(static_cast<const T*>(sums_->left) + row * sums_->left_width);
-                places_.push_back({step, rank});
-                if (int64_t(lefts_.size()) == depth_) add();
-            }
+            for (int64_t rank = 0; rank < run_.active[step]; ++rank)
+                for (int64_t group = 0; group < sums_->groups; ++group) {
+                    const int64_t row = (run_.offsets[step] + rank) * sums_->groups + group;
+                    lefts_.push_back(static_cast<const T*>(sums_->left) + row * sums_->left_width);
+                    places_.push_back({step, rank, group});
+                    if (int64_t(lefts_.size()) == depth_) add();
+                }
         if (anew_ || !lefts_.empty()) add();
     }
 
-    // The row at the right of a sum.
+    // The row at the right of a sum, or the group of one.
     const T* right(const echoic_sum& sum, Place at) const {
-        const int64_t row = run_.offsets[at.step] + at.rank;
-        if (sum.right != nullptr) return static_cast<const T*>(sum.right) + row * sum.right_width;
+        const int64_t row = run_.offsets[at.step] + at.rank, column = at.group * sum.right_width;
+        if (sum.right != nullptr) return static_cast<const T*>(sum.right) + row * sum.groups * sum.right_width + column;
         const echoic_state& state = run_.states[sum.state];
-        if (run_.cleared != nullptr && run_.cleared[row]) return static_cast<const T*>(state.fresh) + at.rank * state.width;
-        if (at.step == 0) return static_cast<const T*>(state.initial) + at.rank * state.width;
-        return static_cast<const T*>(state.kept) + (run_.offsets[at.step - 1] + at.rank) * state.stride;
+        const int64_t own = at.rank * state.width + column;
+        if (run_.cleared != nullptr && run_.cleared[row]) return static_cast<const T*>(state.fresh) + own;
+        if (at.step == 0) return static_cast<const T*>(state.initial) + own;
+        return static_cast<const T*>(state.kept) + (run_.offsets[at.step - 1] + at.rank) * state.stride + column;
     }
 
     // The rows gathered so far are added to what was summed before, or to nothing.

@@ -18,7 +18,7 @@ using Place = int32_t;
 using Port = std::tuple<int32_t, int32_t, Place, int64_t>;
 using State = std::tuple<int64_t, Place, Place, Place, int64_t, Place>;
 using Gradient = std::tuple<int64_t, Place, Place, Place>;
-using Sum = std::tuple<Place, int64_t, Place, int64_t, int32_t, Place, Place>;
+using Sum = std::tuple<Place, int64_t, Place, int64_t, int32_t, Place, Place, int64_t>;
 using Matrix = std::tuple<Place, int64_t, int64_t, Place>;
 
 // A piece of the memory at a place: rows of this width, after the other pieces there.
@@ -64,8 +64,8 @@ class Arguments {
         for (Place vector : frame.vectors) vectors_.push_back(at(vector));
         for (const auto& [data, rows, columns, packed] : frame.matrices)
             matrices_.push_back({at(data), rows, columns, at(packed)});
-        for (const auto& [left, left_width, right, right_width, state, outer, columns] : frame.sums)
-            sums_.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns)});
+        for (const auto& [left, left_width, right, right_width, state, outer, columns, groups] : frame.sums)
+            sums_.push_back({at(left), left_width, at(right), right_width, state, at(outer), at(columns), groups});
         for (Place total : frame.totals) totals_.push_back(at(total));
         run_.offsets = at<const int64_t>(kOffsets);
         run_.active = at<const int64_t>(kActive);

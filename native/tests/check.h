@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "../engine/engine.h"
+
 inline int& failures() {
     static int count = 0;
     return count;
@@ -45,6 +47,26 @@ using Code = std::vector<int64_t>;
 inline Code operator+(Code left, const Code& right) {
     left.insert(left.end(), right.begin(), right.end());
     return left;
+}
+
+// The thread sanitizer looks for races, which no instruction set has of its own, and takes ten times as long as the others.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kForRaces = true;
+#else
+constexpr bool kForRaces = false;
+#endif
+
+// By every instruction set in turn, or for races by the one in use.
+template <class Test>
+void by_every_instruction_set(Test test) {
+    char message[64];
+    for (int i = 0; i < echoic_instruction_set_count() && !kForRaces; ++i) {
+        CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
+        CHECK(std::string(echoic_instruction_set()) == echoic_instruction_set_name(i));
+        test();
+    }
+    CHECK(echoic_choose_instruction_set("", message, sizeof message));
+    if (kForRaces) test();
 }
 
 void test_kernels();

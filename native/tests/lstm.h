@@ -23,8 +23,8 @@ inline int64_t inputs(int64_t h) { return h + 2; }
 // for the projected input, which is made ahead. The matrices: recurrent, of the input.
 inline Code forward_code(int64_t h) {
     return Code{8, 6, inputs(h), h, h, h, h, 5 * h, 4 * h, 4 * h, 1, 4 * h, 2, h, 4 * h, inputs(h), 4 * h, 0, 0, 4} +  //
-           Code{2, 0, 1} + port(0) + port(7) + Code{0, 0, 0} + Code{0} +                                           //
-           Code{2, 1, 0} + port(1) + port(6) + port(7) + Code{-1} +                                                //
+           Code{2, 0, 1, 1} + port(0) + port(7) + Code{0, 0, 0} + Code{0} +                                        //
+           Code{2, 1, 0, 1} + port(1) + port(6) + port(7) + Code{-1} +                                             //
            Code{1, 1, h, 7} + micro("sigmoid", port(5, 0), port(6, 0)) + micro("sigmoid", port(5, h), port(6, h)) +
            micro("tanh", tile(0), port(6, 2 * h)) + micro("copy", port(5, 2 * h), tile(0)) +
            micro("mul", tile(1), port(5, h), port(2)) + micro("fma", port(4), port(5, 0), tile(0), tile(1)) +
@@ -46,8 +46,8 @@ inline Code backward_code(int64_t h) {
            micro("mul", tile(2), tile(1), port(2)) + micro("sigmoid_grad", port(5, h), tile(2), port(1, h)) +
            micro("fma", Code{5, 0, 0}, port(5, h), port(2), Code{5, 0, 0}) +
            micro("mul", tile(2), tile(1), port(1, 0)) + micro("tanh_grad", port(5, 2 * h), tile(2), port(1, 2 * h)) +
-           micro("mul", port(7), tile(1), port(1, h)) + Code{2, 1, 0} + port(5) + port(6) + Code{0, 0, 0} + Code{-1} +
-           Code{2, 2, 1} + port(5) + port(8) + Code{0, 0, 0} + Code{-1};
+           micro("mul", port(7), tile(1), port(1, h)) + Code{2, 1, 0, 1} + port(5) + port(6) + Code{0, 0, 0} + Code{-1} +
+           Code{2, 2, 1, 1} + port(5) + port(8) + Code{0, 0, 0} + Code{-1};
 }
 
 // Rows of unequal lengths, longest first, and where each step's rows lie.
@@ -261,9 +261,9 @@ struct Backward {
                 {ECHOIC_GRADIENT_IN, 1, nullptr, 0},         {ECHOIC_PACKED, 0, n.gates.data(), 4 * s.h},
                 {ECHOIC_GRADIENT_OUT, 0, nullptr, 0},        {ECHOIC_GRADIENT_OUT, 1, nullptr, 0},
                 {ECHOIC_PACKED, 0, n.grad_x.data(), inputs(s.h)}},
-          sums{{n.gates.data(), 4 * s.h, nullptr, s.h, 0, n.grad_weight.data(), n.grad_bias.data()},
-               {n.gates.data(), 4 * s.h, n.x.data(), inputs(s.h), -1, n.grad_weight_in.data(), nullptr},
-               {n.pull.data(), s.h, nullptr, s.h, 1, n.grad_cells.data(), nullptr}},
+          sums{{n.gates.data(), 4 * s.h, nullptr, s.h, 0, n.grad_weight.data(), n.grad_bias.data(), 1},
+               {n.gates.data(), 4 * s.h, n.x.data(), inputs(s.h), -1, n.grad_weight_in.data(), nullptr, 1},
+               {n.pull.data(), s.h, nullptr, s.h, 1, n.grad_cells.data(), nullptr, 1}},
           totals{n.grad_peephole.data()},
           run(forward.run) {
         for (echoic_matrix& matrix : forward.matrices) std::swap(matrix.row_stride, matrix.column_stride);

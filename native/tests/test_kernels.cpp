@@ -243,14 +243,16 @@ void takes(const Kernels<T>& kernels) {
         Form form{};
         int64_t high = form.offset = random.below(3), total = 1;
         for (int d = 0; d < kDimensions; ++d) {
-            const int64_t size = form.sizes[d] = 1 + random.below(d == kDimensions - 1 ? 40 : 3);
-            const int64_t stride = form.strides[d] = random.below(5) - 1;
+            const bool long_one = d == (i % 2 ? kDimensions - 1 : int(random.below(kDimensions)));
+            const int64_t size = form.sizes[d] = 1 + random.below(long_one ? 40 : 3);
+            const int64_t stride = form.strides[d] = i % 3 ? random.below(5) - 1 : 1 + random.below(4);
             total *= size, high += std::max(stride, int64_t(0)) * (size - 1);
             form.offset += std::max(-stride, int64_t(0)) * (size - 1), high += std::max(-stride, int64_t(0)) * (size - 1);
         }
         const int64_t width = high + 1;
         const std::vector<T> rows = whole_numbers<T>(random, 2 * width, true);
-        const int64_t first = random.below(total), count = 1 + random.below(total - first);
+        const bool whole = random.below(2) == 1;
+        const int64_t first = whole ? 0 : random.below(total), count = whole ? total : 1 + random.below(total - first);
         std::vector<T> found(size_t(2 * count + 1), T(123)), due;
         for (int64_t row = 0; row < 2; ++row)
             for (int64_t c = first; c < first + count; ++c) {

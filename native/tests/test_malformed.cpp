@@ -70,8 +70,9 @@ Code example() {
     using lstm::micro, lstm::port, lstm::tile;
     const Code vector = {3, 0, 21}, constant = {4, 1, 0}, total = {5, 1, 0}, form = {6, 0, 0};
     return Code{4, 3, 28, 7, 300, 3, 1, 28, 1, 7, 28, 2, 9, 7} +                             //
-           Code{1, 3, 1, 0, 2, -1, 2, 0, 7, 2, 9} +                                              //
-           Code{2, 0, 0} + port(1) + port(0) + port(0) + Code{0} +                               //
+           Code{1, 3, 1, 0, 2, -1, 2, 0, 7, 2, 10} +                                             //
+           Code{2, 0, 0, 1} + port(1) + port(0) + port(0) + Code{0} +                            //
+           Code{2, 0, 0, 3} + port(2, 30) + port(2, 60) + port(2, 144) + Code{-1} +              //
            Code{1, 1, 7, 5} + micro("sigmoid", tile(0), port(0, 7)) +                            //
            micro("fma", tile(1), tile(0), constant, port(1)) + micro("mul", port(2, 1), tile(1), vector) +
            micro("add", total, tile(1), total) + micro("fma", total, tile(0), vector, total) +

@@ -74,10 +74,7 @@ void check_the_loops() {
 
 void test_recurrence() {
     check_the_loops();
-    char message[64];
-    for (int i = 0; i < echoic_instruction_set_count(); ++i) {
-        CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
-        CHECK(std::string(echoic_instruction_set()) == echoic_instruction_set_name(i));
+    by_every_instruction_set([] {
         for (int64_t h : {1, 3, 7, 17, 67})
             for (const auto& lengths : kLengths)
                 for (bool resets : {false, true}) {
@@ -95,6 +92,5 @@ void test_recurrence() {
                 compare<float>(67, lengths, true, 2e-4, descending);
                 compare<double>(67, lengths, true, 1e-11, descending);
             }
-    }
-    CHECK(echoic_choose_instruction_set("", message, sizeof message));
+    });
 }

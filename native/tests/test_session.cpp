@@ -26,8 +26,8 @@ using lstm::micro, lstm::port, lstm::tile;
 // Ports: input [I], output [H], h and c before, h and c after; scratch for the gates.
 Code session_code(int64_t h, int64_t phase = 1) {
     return Code{7, 6, lstm::inputs(h), h, h, h, h, h, 4 * h, 1, 4 * h, 2, h, 4 * h, lstm::inputs(h), 4 * h, 0, 0, 3} +  //
-           Code{2, phase, 1} + port(0) + port(6) + Code{0, 0, 0} + Code{0} +                                      //
-           Code{2, 1, 0} + port(2) + port(6) + port(6) + Code{-1} +                                               //
+           Code{2, phase, 1, 1} + port(0) + port(6) + Code{0, 0, 0} + Code{0} +                                   //
+           Code{2, 1, 0, 1} + port(2) + port(6) + port(6) + Code{-1} +                                            //
            Code{1, 1, h, 9} + micro("sigmoid", tile(0), port(6, 0)) + micro("sigmoid", tile(1), port(6, h)) +
            micro("tanh", tile(2), port(6, 2 * h)) + micro("mul", tile(1), tile(1), port(3)) +
            micro("fma", port(5), tile(0), tile(2), tile(1)) + micro("sigmoid", tile(0), port(6, 3 * h)) +
@@ -127,7 +127,7 @@ void refusals() {
 // Whether columns of a second matmul may be computed before the first has all of its own.
 bool abreast(int64_t phase, const Code& first, const Code& second) {
     const Code code = Code{5, 1, 8, 16, 16, 16, 16, 0, 2, 8, 8, 8, 8, 0, 0, 2} +  //
-                      Code{2, 1, 0} + first + Code{-1} + Code{2, phase, 1} + second + Code{-1};
+                      Code{2, 1, 0, 1} + first + Code{-1} + Code{2, phase, 1, 1} + second + Code{-1};
     return echoic::decode(code.data(), code.size(), nullptr, 0, 0).stages[0].abreast == 2;
 }
 
@@ -152,9 +152,7 @@ void which_are_abreast() {
 void test_session() {
     refusals();
     which_are_abreast();
-    char message[64];
-    for (int i = 0; i < echoic_instruction_set_count(); ++i) {
-        CHECK(echoic_choose_instruction_set(echoic_instruction_set_name(i), message, sizeof message));
+    by_every_instruction_set([] {
         step_by_step<float>(263, 1, 1e-5, 3);  // columns shared
         step_by_step<float>(263, 1, 1e-5, 40);  // with more threads than can come in time
         step_by_step<double>(263, 9, 1e-13, 2);  // rows shared
@@ -169,6 +167,5 @@ void test_session() {
                 step_by_step<float>(h, batch, 1e-5);
                 step_by_step<double>(h, batch, 1e-13);
             }
-    }
-    CHECK(echoic_choose_instruction_set("", message, sizeof message));
+    });
 }

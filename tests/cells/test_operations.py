@@ -12,10 +12,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from echoic.cells import Cell, build_cell, registered_cells
 
 CASES = [(name, dict(options)) for name, kind in registered_cells().items() for options in kind.variants]
-MATMULS = {"addmm", "mm", "t", "bmm"}
+MATMULS = {"addmm", "mm", "t", "bmm", "convolution"}
 LAYOUT = {
     *("split", "split_with_sizes", "slice", "select", "unbind", "cat", "alias", "detach", "getitem"),
-    *("view", "_unsafe_view", "unsqueeze", "squeeze", "expand", "clone"),
+    *("view", "_unsafe_view", "unsqueeze", "squeeze", "expand", "clone", "transpose"),
 }
 REDUCTIONS = {"native_layer_norm", "sum", "mean", "var", "amax", "_softmax", "linalg_vector_norm"}
 POINTWISE = {

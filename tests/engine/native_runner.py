@@ -54,7 +54,10 @@ def run(
         [(width, *map(place, where)) for width, *where in gradients],
         list(map(place, vectors)),
         [(place(data), down, right, place(packed)) for data, down, right, packed in matrices],
-        [(place(a), n, place(b), m, state, place(outer), place(columns)) for a, n, b, m, state, outer, columns in sums],
+        [
+            (place(left), n, place(right), m, state, place(outer), place(columns), *(groups or [1]))
+            for left, n, right, m, state, outer, columns, *groups in sums
+        ],
         list(map(place, totals)),
         [],
     )

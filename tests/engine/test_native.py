@@ -110,7 +110,7 @@ def test_calls_from_several_threads() -> None:
 
 def test_python_goes_on_meanwhile() -> None:
     """While the engine works for a while without Python, another thread counts."""
-    plan = _native.Plan([2, 2, 256, 256, 0, 1, 256, 256, 0, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], True)
+    plan = _native.Plan([2, 2, 256, 256, 0, 1, 256, 256, 0, 0, 1, 2, 1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], True)
     rows = 2000
     memory = [np.ones((rows, 256)), np.ones((rows, 256))]
     matrix = np.ones((256, 256))

@@ -153,12 +153,34 @@ def test_matmuls_of_every_size(instruction_set: str, transposed: bool, dtype: ty
             bias = random.integers(-9, 9, columns).astype(dtype)
             matrix = matrix.T if transposed else matrix
             code = [3, 3, inner, columns, columns + 1, 1, columns, 1, inner, columns, 0, 0, 1]
-            plan = _native.Plan([*code, 2, 1, 0, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
+            plan = _native.Plan([*code, 2, 1, 0, 1, 1, 0, 0, 1, 2, 1, 1, 1, 0, 0], [], dtype == np.float64)
             target = np.full((rows, columns + 1), np.nan, dtype)
             target[:, 0] = 123
             execute(plan, [x, added, target], [bias], [matrix])
             np.testing.assert_array_equal(target[:, 1:], x @ matrix + added + bias)
             assert (target[:, 0] == 123).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("beside", [0, 3], ids=["side by side", "apart"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_matmuls_of_groups(instruction_set: str, threads: int, beside: int, dtype: type) -> None:
+    """More rows than groups and the other way round; threads share rows, or groups where there are few rows."""
+    random = np.random.default_rng(8)
+    for rows in (1, 2, 5, 16):
+        for groups, inner, columns in [(2, 7, 3), (3, 1, 1), (7, 5, 63), (13, 3, 17), (9, 260, 130)]:
+            matrix = random.integers(-3, 4, (inner, columns)).astype(dtype)
+            widths = [groups * inner + beside, groups * columns + beside, groups * columns + beside]
+            x, added, target = (random.integers(-9, 9, (rows, width)).astype(dtype) for width in widths)
+            place = [x for port in range(3) for x in (1, port, beside)]
+            code = [3, 3, *widths, 0, 1, inner, columns, 0, 0, 1, 2, 1, 0, groups]
+            plan = _native.Plan([*code, *place[:3], *place[6:], *place[3:6], -1], [], dtype == np.float64)
+            expected = (x[:, beside:].reshape(-1, inner) @ matrix).reshape(rows, -1) + added[:, beside:]
+            left_alone = target[:, :beside].copy()
+            target[:, beside:] = np.nan
+            execute(plan, [x, added, target], [], [matrix], threads=threads)
+            np.testing.assert_array_equal(target[:, beside:], expected)
+            np.testing.assert_array_equal(target[:, :beside], left_alone)
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
@@ -193,7 +215,7 @@ def test_a_matrix_can_be_packed_before(instruction_set: str, dtype: type) -> Non
     random = np.random.default_rng(5)
     x, matrix = random.standard_normal((5, 7)).astype(dtype), random.standard_normal((7, 63)).astype(dtype)
     plan = _native.Plan(
-        [2, 2, 7, 63, 0, 1, 7, 63, 0, 0, 1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64
+        [2, 2, 7, 63, 0, 1, 7, 63, 0, 0, 1, 2, 1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, -1], [], dtype == np.float64
     )
     found = [np.full((5, 63), np.nan, dtype) for _ in range(2)]
     execute(plan, [x, found[0]], [], [matrix])

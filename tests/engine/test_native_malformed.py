@@ -15,9 +15,10 @@ from echoic.engine.compiled import ENTERING, GRADIENT_IN, GRADIENT_OUT, LEAVING,
 
 OP = _native.opcode
 GUARD, FILL = 64, 123.0  # numbers around every array, and what they are
-# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrix [7, 28]; totals of 9 and 7; a form of 28 columns
-HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 1, 7, 28, 2, 9, 7, 1, 3, 1, 0, 2, -1, 2, 0, 7, 2]
-MATMUL = [2, 0, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
+# ports 28 (projected), 7, 7 (out), 3 (scratch); vector of 28; matrices [7, 28], [2, 3]; totals of 9 and 7; a form of 28
+HEADER = [4, 3, 28, 7, 7, 3, 1, 28, 2, 7, 28, 2, 3, 2, 9, 7, 1, 3, 1, 0, 2, -1, 2, 0, 7, 2]
+MATMUL = [2, 0, 0, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # port 0 += port 1 @ matrix + vector
+MATMULS = [2, 0, 1, 3, 1, 1, 1, 1, 0, 2, 1, 0, 12, -1]  # three groups, which are added to others
 POINTWISE = [1, 1, 7, 5,
              OP("sigmoid"), 2, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0,
              OP("fma"), 2, 1, 0, 2, 0, 0, 4, 0, 0, 1, 1, 0,
@@ -32,7 +33,7 @@ TAKE = [1, 2, 28, 2, OP("take"), 2, 0, 0, 1, 0, 12, 6, 0, 0, 0, 0, 0,
         OP("add"), 1, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0]  # fmt: skip
 BROADCAST = [1, 2, 7, 1, OP("broadcast"), 1, 1, 0, 1, 3, 2, 0, 0, 0, 0, 0, 0]
 BY_COLUMN = [1, 2, 7, 1, OP("fma_column"), 1, 1, 0, 1, 1, 0, 1, 3, 2, 3, 0, 21]
-CODE = [*HEADER, 9, *MATMUL, *POINTWISE, *REDUCE, *DOT, *GROUPS, *DOWN, *BROADCAST, *BY_COLUMN, *TAKE]
+CODE = [*HEADER, 10, *MATMUL, *MATMULS, *POINTWISE, *REDUCE, *DOT, *GROUPS, *DOWN, *BROADCAST, *BY_COLUMN, *TAKE]
 AT_STAGES = len(HEADER) + 1
 
 
@@ -139,10 +140,16 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 4], "kind of a stage: found 4"),
         ([*HEADER, 1, 2, 3], "phase of a stage: found 3, expected 0 to 2"),
         ([*HEADER, 2, *REDUCE, 2, 0], "phase of a stage: found 0, expected 1 to 2"),
-        ([*HEADER, 1, 2, 1, 1], "number of a matrix: found 1, expected 0 to 0"),
-        ([*HEADER, 1, 2, 1, 0, 1, 1, 1], "lies outside its memory"),
-        ([*HEADER, 1, 2, 1, 0, 2, 0, 0], "expected a place in memory"),
-        ([*HEADER, 1, 2, 1, 0, 1, 1, 0, 1, 0, 0, 3, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 1, 2], "number of a matrix: found 2, expected 0 to 1"),
+        ([*HEADER, 1, 2, 1, 0, 1, 1, 1, 1], "lies outside its memory"),
+        ([*HEADER, 1, 2, 1, 0, 1, 2, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 1, 0, 1, 1, 1, 0, 1, 0, 0, 3, 0, 0], "expected a place in memory"),
+        ([*HEADER, 1, 2, 1, 1, 0], "groups of a matmul: found 0"),
+        ([*HEADER, 1, 2, 1, 1, 2**23], "groups of a matmul: found 8388608, expected 1 to 5592405"),
+        ([*HEADER, 1, 2, 1, 1, 4, 1, 1, 0], "lies outside its memory"),
+        ([*HEADER, 1, 2, 1, 1, 3, 1, 1, 0, 1, 0, 20], "lies outside its memory"),
+        ([*HEADER, 1, 2, 1, 1, 3, 1, 1, 0, 1, 0, 19, 1, 0, 20], "lies outside its memory"),
+        ([*HEADER, 1, *MATMULS[:-1], 0], "a matmul of groups has a bias"),
         ([*HEADER, 1, *MATMUL[:-1], 1], "number of a vector"),
         ([*HEADER[:7], 27, *HEADER[8:], 1, *MATMUL], "bias is shorter"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 3, 0, 0], "writes where it cannot"),
@@ -152,7 +159,7 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 3, 0, 22], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 4, 1, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, 40], "an operation: found 40"),
-        ([*HEADER[:11], 1, 0], "width of a total: found 0"),
+        ([*HEADER[:13], 1, 0], "width of a total: found 0"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 2, 0], "number of an operand"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 1], "lies outside its memory"),
         ([*HEADER, 1, 1, 1, 7, 1, OP("tanh"), 2, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0], "reads a total"),
@@ -175,9 +182,9 @@ def test_every_single_number_matters() -> None:
         ([*HEADER, 1, 3, 1, 7, 3, 3], "that stay apart: found 3, expected 1 to 2"),
         ([*HEADER, 1, 3, 1, 7, 2, 3], "groups of different sizes"),
         ([*HEADER, 1, *GROUPS[:-1], 2], "lies outside its memory"),
-        ([*HEADER[:14], 1, 3, 0], "size of a form: found 0"),
-        ([*HEADER[:14], 1, 3, 2**20, 0, 2**20], "size of a form: found 1048576, expected 1 to 16"),
-        ([*HEADER[:14], 1, 0, 1, 0, 2, -1, 2, 0, 7, 2], "before the first column"),
+        ([*HEADER[:16], 1, 3, 0], "size of a form: found 0"),
+        ([*HEADER[:16], 1, 3, 2**20, 0, 2**20], "size of a form: found 1048576, expected 1 to 16"),
+        ([*HEADER[:16], 1, 0, 1, 0, 2, -1, 2, 0, 7, 2], "before the first column"),
         ([*HEADER, 1, *TAKE[:10], 13, *TAKE[11:]], "takes what lies outside"),
         ([*HEADER, 1, *TAKE[:8], 3, 0, 13, *TAKE[11:]], "takes what lies outside"),
         ([*HEADER, 1, *TAKE[:8], 4, 0, 0, *TAKE[11:]], "taken of what is not in memory"),
@@ -219,7 +226,8 @@ GOOD = Run(
     (3, 5, 12), (OFFSETS.ctypes.data, ACTIVE.ctypes.data, 0), True, 2,
     [(PACKED, 0, A, 3), (ENTERING, 0, 0, 0), (LEAVING, 0, 0, 0), (GRADIENT_IN, 0, 0, 0), (GRADIENT_OUT, 0, 0, 0)],
     [(4, A, 0, A, 4, A)], [(2, A, A, 0)], [A], [(A, 4, 1, 0)],
-    [(A, 3, A, 5, -1, B, B), (A, 3, 0, 4, 0, B, 0), (A, 7, 0, 0, -1, 0, B)], [B],
+    [(A, 3, A, 5, -1, B, B), (A, 3, 0, 4, 0, B, 0), (A, 3, 0, 2, 0, B, B, 2), (A, 7, 0, 0, -1, 0, B)],
+    [B],
 )  # fmt: skip
 
 
@@ -267,6 +275,8 @@ def test_a_good_run_is_accepted() -> None:
         ({"sums": [(A, 3, 0, 4, -1, B, 0)]}, "names a state that is not there"),
         ({"sums": [(A, 3, 0, 4, 1, B, 0)]}, "names a state that is not there"),
         ({"sums": [(A, 3, 0, 5, 0, B, 0)]}, "wider or narrower than its state"),
+        ({"sums": [(A, 3, 0, 4, 0, B, 0, 2)]}, "wider or narrower than its state"),
+        ({"sums": [(A, 3, A, 5, -1, B, 0, 0)]}, "a sum is over no groups"),
         ({"states": [(3, A, 0, A, 4, A)]}, "another width"),
         ({"states": [(4, 0, 0, A, 4, A)]}, "no first value"),
         ({"states": [(4, A, 0, A, 3, A)]}, "too narrow"),

@@ -194,7 +194,7 @@ REFUSED: dict[str, tuple[Callable[[Odd, Tensor], Tensor], str]] = {
     "noise": (lambda cell, x: x + torch.randn_like(x), "rand"),
     "noise for all rows": (lambda cell, x: x + torch.randn(7), "rand"),
     "many pieces": (
-        lambda cell, x: torch.stack([x.repeat(1, 50), x.sin().repeat(1, 50)], 2).flatten(1)[:, :7],
+        lambda cell, x: torch.nn.functional.pad(x.repeat(1, 50).unsqueeze(2), (0, 1)).flatten(1)[:, :7],
         "700 pieces",
     ),
     "products of values": (lambda cell, x: x @ x.t() @ x, "programs multiply them by parameters"),

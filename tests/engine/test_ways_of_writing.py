@@ -196,6 +196,35 @@ WAYS = {
         a=(D, D),
         b=(G, G),
     ),
+    "a matrix for all rows": way(lambda s, p, h, c: p + (s.a @ groups(h)).reshape(-1, H), a=(G, G)),
+    "a turned one for all rows": way(
+        lambda s, p, h, c: (
+            p + torch.matmul(s.a.t(), groups(h)).flatten(1) + torch.einsum("ji,bjd->bid", s.b, groups(c)).flatten(1)
+        ),
+        a=(G, G),
+        b=(G, G),
+    ),
+    "of several rows for all": way(
+        lambda s, p, h, c: p + functional.linear((s.a @ groups(h)).view(-1, G, 2 * D), s.r).flatten(1),
+        a=(2 * G, G),
+        r=(D, 2 * D),
+    ),
+    "one for all, from the right": way(
+        lambda s, p, h, c: p + torch.bmm(groups(h), s.r.unsqueeze(0).expand(len(h), D, D)).flatten(1), r=(D, D)
+    ),
+    "one for all, turned twice": way(
+        lambda s, p, h, c: p + torch.bmm(s.r.expand(len(h), D, D).mT, groups(h).mT).mT.flatten(1), r=(1, D, D)
+    ),
+    "one for all matrices of a row": way(
+        lambda s, p, h, c: p + (s.a @ torch.einsum("bgd,be->bged", groups(h), c[:, :D])).sum(3).flatten(1)[:, :H],
+        a=(D, D),
+    ),
+    "gates of groups": way(
+        lambda s, p, h, c: (
+            p + torch.cat(functional.linear(groups(h), s.r).chunk(2, -1)[::-1], -1).sigmoid().view(-1, 2, H).sum(1)
+        ),
+        r=(2 * D, D),
+    ),
     "norm of groups": way(
         lambda s, p, h, c: p + functional.layer_norm(groups(h), (D,), s.g, s.b).reshape(-1, H), g=(D,), b=(D,)
     ),

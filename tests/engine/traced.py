@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from echoic.cells import Cell
 from echoic.engine.compiled import effective_tensors
 from echoic.engine.step_programs import StepPrograms, step_programs
-from echoic.engine.trace import Outer, Recording, record
+from echoic.engine.trace import ColumnSum, Outer, Recording, record
 from echoic.program import Program, interpret
 from echoic.program.operations import Array
 
@@ -46,14 +45,20 @@ class Traced(NamedTuple):
         """Of the parameters, from what the backward program gives: by the deferred sums and the epilogue."""
         values = {name: value.numpy() for name, value in self.numbers.items()} | results
         sums = [
-            torch.from_numpy(np.array(values[names[0]].T @ values[names[1]] if isinstance(deferred, Outer)
-                                      else values[names[0]].sum(0)))
+            torch.from_numpy(_summed(deferred, *(values[name] for name in names)))
             for deferred, names in zip(self.recording.deferred, self.programs.operands, strict=True)
-        ]  # fmt: skip
+        ]
         with torch.no_grad():
             found = self.recording.epilogue.forward(*self.parameters, *sums)
         names = [self.recording.parameters[i] for i in self.recording.trained]
         return dict(zip(names, found, strict=True))
+
+
+def _summed(deferred: Outer | ColumnSum, *values: Array) -> Array:
+    if not isinstance(deferred, Outer):
+        return values[0].sum(0)
+    left, right = (value.reshape(len(value) * deferred.groups, -1) for value in values)
+    return left.T @ right
 
 
 def trace(cell: Cell, seed: int = 0) -> Traced:

@@ -74,12 +74,14 @@ class _Carrier:
 
     def matmul(self, stage: Matmul) -> None:
         matrix = self.sources[self.plan.matrices[stage.matrix]]
-        made = np.ascontiguousarray(self.columns(stage.source, matrix.shape[0])) @ matrix
+        (wide, narrow), groups = matrix.shape, stage.groups
+        of_groups = np.ascontiguousarray(self.columns(stage.source, groups * wide)).reshape(-1, wide)
+        made = (of_groups @ matrix).reshape(self.batch, groups * narrow)
         if stage.added is not None:
-            made = made + self.columns(stage.added, matrix.shape[1])
+            made = made + self.columns(stage.added, groups * narrow)
         if stage.bias is not None:
             made = made + self.sources[self.plan.vectors[stage.bias]]
-        self.columns(stage.target, matrix.shape[1])[:] = made
+        self.columns(stage.target, groups * narrow)[:] = made
 
     def pointwise(self, stage: Pointwise) -> None:
         for row in range(0, self.batch, TILE_ROWS):

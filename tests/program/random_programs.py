@@ -193,11 +193,14 @@ class _Drawing:
             return self.broadcast()
         matrix = self.draw(st.sampled_from(list(self.matrices)))
         rows, columns = self.matrices[matrix]
-        fitting = [n for n, (w, b) in self.values.items() if w == rows and 3 * w * b <= LARGEST]
+        fitting = [n for n, (w, b) in self.values.items() if w % rows == 0 and 3 * rows * b <= LARGEST]
         if not fitting:
-            fitting = [self.emit("broadcast", (2.0,), 2.0, rows, rows)]
+            wide = rows * self.draw(st.integers(1, 3))
+            fitting = [self.emit("broadcast", (2.0,), 2.0, wide, wide)]
         value = self.draw(st.sampled_from(fitting))
-        self.emit("matmul", (value, matrix), 3 * rows * self.values[value][1], columns)
+        groups = self.values[value][0] // rows
+        of_groups = (groups,) if groups > 1 or self.draw(st.booleans()) else ()
+        self.emit("matmul", (value, matrix), 3 * rows * self.values[value][1], groups * columns, *of_groups)
         return None
 
     def cell(self) -> None:

@@ -95,6 +95,11 @@ def test_layout_kinds() -> None:
     random = np.random.default_rng(1)
     x, y, matrix = random.random((4, 3)), random.random((4, 2)), random.random((3, 5))
     np.testing.assert_allclose(one("matmul", "x", "matrix", sources={"x": x, "matrix": matrix}), x @ matrix, rtol=1e-14)
+    both = np.concatenate([x, -2 * x], 1)
+    for value in ("x", "both"):
+        groups = both.shape[1] // matrix.shape[0] if value == "both" else 1
+        found = one("matmul", value, "matrix", attributes=(groups,), sources={"x": x, "both": both, "matrix": matrix})
+        np.testing.assert_allclose(found, np.concatenate([x @ matrix, -2 * x @ matrix], 1)[:, : 5 * groups], rtol=1e-14)
     for kind, meaning in {"sum": torch.sum, "max": torch.amax}.items():
         expected = meaning(torch.from_numpy(x), 1, keepdim=True).numpy()
         np.testing.assert_allclose(one(kind, "x", sources={"x": x}), expected, rtol=1e-14)

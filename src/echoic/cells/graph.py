@@ -22,11 +22,11 @@ class GraphGRU(Cell):
     """A GRU at every node of a graph, all with the same weights, that sees its neighbours up to some hops away.
 
     Inputs, states and outputs are blocks, one for each node. Edges are the buffer ``adjacency`` [N, N], weights not
-    negative, from row to column: a ring until ``set_adjacency`` is called. A step takes N small matmuls. Gate blocks
-    of the weights are ordered r, z, n; columns by diffusion: the node itself, then 1 to ``hops`` steps along the edges,
-    then as many against them. The reset gate acts before the matmul, as published. In a bidirectional stack the layers
-    above cannot tell the nodes apart: their inputs are all nodes of one direction, then of the other. (The authors'
-    code takes Chebyshev polynomials of the transposes of P and Q instead of the paper's powers.)
+    negative, from row to column: a ring until ``set_adjacency`` is called. Gate blocks of the weights are ordered r, z,
+    n; columns by diffusion: the node itself, then 1 to ``hops`` steps along the edges, then as many against them. The
+    reset gate acts before the matmul, as published. In a bidirectional stack the layers above cannot tell the nodes
+    apart: their inputs are all nodes of one direction, then of the other. (The authors' code takes Chebyshev
+    polynomials of the transposes of P and Q instead of the paper's powers.)
 
     Args:
         input_size: N times the features of a node's input.
@@ -48,8 +48,7 @@ class GraphGRU(Cell):
     variants = ({}, {"nodes": 2, "hops": 2})
 
     adjacency: Tensor  # [N, N]
-    diffusion_ih: Tensor  # [S * I, I], the S diffusions of a node's features beside each other
-    diffusion_hh: Tensor  # [S * H, H]
+    diffusion: Tensor  # [N * S, N], the S rows of the first node, of the second, ...
 
     def __init__(self, input_size: int, hidden_size: int, nodes: int = 4, hops: int = 1) -> None:
         super().__init__(input_size, hidden_size)
@@ -66,8 +65,7 @@ class GraphGRU(Cell):
         self.weight_hh = nn.Parameter(torch.empty(3 * self.channels, diffusions * self.channels))
         self.bias_ih = nn.Parameter(torch.empty(3 * self.channels))
         self.register_buffer("adjacency", torch.zeros(nodes, nodes))
-        self.register_buffer("diffusion_ih", torch.zeros(diffusions * input_size, input_size))
-        self.register_buffer("diffusion_hh", torch.zeros(diffusions * hidden_size, hidden_size))
+        self.register_buffer("diffusion", torch.zeros(nodes * diffusions, nodes))
         self.set_adjacency(torch.eye(nodes).roll(1, dims=1))
         self.reset_parameters()
 
@@ -91,10 +89,7 @@ class GraphGRU(Cell):
         for direction in (edges, edges.T):
             mean = direction / direction.sum(1, keepdim=True).where(direction.sum(1, keepdim=True) > 0, 1)
             supports += [torch.linalg.matrix_power(mean, hop) for hop in range(1, self.hops + 1)]
-        stacked = torch.stack(supports, dim=1)  # [N, S, N]
-        for name, size in {"diffusion_ih": self.input_size, "diffusion_hh": self.hidden_size}.items():
-            own = torch.eye(size // self.nodes, dtype=torch.float64, device=edges.device)
-            getattr(self, name).copy_(torch.kron(stacked.flatten(0, 1), own))
+        self.diffusion.copy_(torch.stack(supports, dim=1).flatten(0, 1))
 
     def reset_parameters(self) -> None:
         """Glorot's weights; gates that begin open (bias 1), as published."""
@@ -108,21 +103,20 @@ class GraphGRU(Cell):
         return GraphGRUState(self.zeros(batch_size, self.hidden_size))
 
     def project(self, inputs: Tensor) -> Tensor:
-        r, z, n = self._at_nodes(F.linear(inputs, self.diffusion_ih), self.weight_ih, self.bias_ih)
-        return torch.cat([r, z, n], dim=-1)
+        return self._at_nodes(inputs, self.weight_ih, self.bias_ih).flatten(-2)
 
     def update(self, projected: Tensor, state: GraphGRUState) -> tuple[Tensor, GraphGRUState]:
-        reset_x, update_x, new_x = projected.chunk(3, dim=-1)
-        gates, new = 2 * self.channels, slice(2 * self.channels, None)
-        reset_h, update_h = self._at_nodes(F.linear(state.hidden, self.diffusion_hh), self.weight_hh[:gates])
+        gates, new = slice(2 * self.channels), slice(2 * self.channels, None)
+        before = state.hidden.unflatten(-1, (self.nodes, self.channels))
+        reset_x, update_x, new_x = projected.unflatten(-1, (self.nodes, -1)).chunk(3, dim=-1)
+        reset_h, update_h = self._at_nodes(state.hidden, self.weight_hh[gates]).chunk(2, dim=-1)
         r, z = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
-        (new_h,) = self._at_nodes(F.linear(r * state.hidden, self.diffusion_hh), self.weight_hh[new])
-        n = torch.tanh(new_x + new_h)
-        self.observe(r=r, z=z, n=n)
-        hidden = (1 - z) * n + z * state.hidden
+        n = torch.tanh(new_x + self._at_nodes((r * before).flatten(-2), self.weight_hh[new]))
+        self.observe(r=r.flatten(-2), z=z.flatten(-2), n=n.flatten(-2))
+        hidden = ((1 - z) * n + z * before).flatten(-2)
         return hidden, GraphGRUState(hidden)
 
-    def _at_nodes(self, diffused: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
-        """The same weights at every node: [..., N * S * C] to one [..., H] for each gate."""
-        sums = [F.linear(own, weight, bias).split(self.channels, dim=-1) for own in diffused.chunk(self.nodes, dim=-1)]
-        return [torch.cat(gate, dim=-1) for gate in zip(*sums, strict=True)]
+    def _at_nodes(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The same weights at every node, of [..., N * C] features and their diffusions: [..., N, outputs]."""
+        diffused = self.diffusion @ features.unflatten(-1, (self.nodes, -1))  # [..., N * S, C]
+        return F.linear(diffused.flatten(-2).unflatten(-1, (self.nodes, -1)), weight, bias)

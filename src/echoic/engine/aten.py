@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from echoic.engine import indexing
-from echoic.engine.moving import Row, Untraceable, form_of, has_rows, moved, shape_of
+from echoic.engine.moving import Matrix, Row, Untraceable, form_of, has_rows, moved, repeated, shape_of, side_by_side
 from echoic.engine.translator import Translator
 
 aten = torch.ops.aten
@@ -225,20 +225,27 @@ def _remainder(translator: Translator, node: fx.Node) -> Row:
 
 
 def _matmul(translator: Translator, node: fx.Node) -> Row:
-    return _product(translator, *node.args[:2])  # pyright: ignore
+    return _product(translator, *operands_of(node))
 
 
 def _product(translator: Translator, first: fx.Node, second: fx.Node) -> Row:
-    """[B, K] by a matrix [K, N], [B * G, K] likewise, or a matrix [N, K] by [K, B]."""
+    """[B * G, K] by a matrix [K, N], or a matrix [M, K] by [K, B * G]."""
     left, right = _operand(translator, first), _operand(translator, second)
     if isinstance(left, Row) and right is None and left.axis == 0:
-        rows = [left] if left.groups == 1 else translator.slices(left)
-        width = shape_of(second)[1]
-        made = translator.joined([(translator.product(row, second), width) for row in rows])
-        return left._replace(value=made, dims=(*left.dims[:-1], width))
-    if left is None and isinstance(right, Row) and right.axis == 1 and right.groups == 1:
-        return Row(translator.product(right, first, turned=True), shape_of(first)[:1], 1)
+        made = translator.product(left.value, left.width, Matrix(second))
+        return left._replace(value=made, dims=(*left.dims[:-1], shape_of(second)[1]))
+    if left is None and isinstance(right, Row) and right.axis == 1:
+        made = translator.turned_product(Matrix(first), right)
+        return right._replace(value=made, dims=(shape_of(first)[0], *right.dims[1:]))
     raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
+
+
+def operands_of(node: fx.Node) -> tuple[fx.Node, fx.Node]:
+    """The two operands of a product."""
+    first, second = node.args[:2]
+    assert isinstance(first, fx.Node)
+    assert isinstance(second, fx.Node)
+    return first, second
 
 
 def _operand(translator: Translator, node: fx.Node) -> Row | None:
@@ -254,21 +261,26 @@ def _add_matmul(translator: Translator, node: fx.Node) -> Row:
 
 
 def _stacked_matmul(translator: Translator, node: fx.Node) -> Row:
-    """A matrix for each group of features, [G, B, K] by [G, K, N] or [G, N, K] by [G, K, B]; or two values, row by row,
-    [B * G, N, K] by [B * G, K, M]."""
-    first, second = node.args[:2]
-    left, right = _operand(translator, first), _operand(translator, second)  # pyright: ignore
-    dims, axis, groups = form_of(shape_of(node))
-    if isinstance(left, Row) and right is None and left.axis == 1 and groups == 1:
-        parts = [translator.product(part, second, i) for i, part in enumerate(translator.slices(left))]  # pyright: ignore
-    elif left is None and isinstance(right, Row) and right.axis == 2 and groups == 1:
-        parts = [translator.product(part, first, i, True) for i, part in enumerate(translator.slices(right))]  # pyright: ignore
+    """A matrix for each group of features, [S, B * G, K] by [S, K, N] or [S, M, K] by [S, K, B * G]; one for all,
+    [M, K] by [B * G, K, N] or [B * G, M, K] by [K, N]; or two values, row by row, [B * G, M, K] by [B * G, K, N]."""
+    first, second = operands_of(node)
+    left, right = _operand(translator, first), _operand(translator, second)
+    form = form_of(shape_of(node))
+    if isinstance(left, Row) and right is None and left.axis == 1:
+        made = [translator.product(p.value, p.width, Matrix(second, i)) for i, p in enumerate(translator.slices(left))]
+    elif left is None and isinstance(right, Row) and right.axis == 2:
+        made = [translator.turned_product(Matrix(first, i), part) for i, part in enumerate(translator.slices(right))]
     elif isinstance(left, Row) and isinstance(right, Row) and left.axis == right.axis == 0:
-        n, k, m = *left.dims[-2:], right.dims[-1]
-        return Row(translator.products(left.value, right.value, groups, n, k, m), dims, axis, groups)
+        if (matrix := repeated(first)) is not None:
+            made = [translator.turned_product(matrix, right)]
+        elif (matrix := repeated(second)) is not None:
+            made = [translator.product(left.value, left.width, matrix)]
+        else:
+            sizes = form[2], left.dims[-2], left.dims[-1], right.dims[-1]
+            made = [translator.products(left.value, right.value, *sizes)]
     else:
         raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-    return Row(translator.joined([(part, dims[1]) for part in parts]), dims, axis)
+    return Row(side_by_side(translator.builder, [(part, math.prod(form[0]) // len(made)) for part in made]), *form)
 
 
 def _overwrite(translator: Translator, node: fx.Node) -> Row:

@@ -17,6 +17,7 @@ class DeferredSum(NamedTuple):
     state: the field of the state that stands at the right, or -1.
     outer, columns: which of the recording's deferred sums this is, with an array and of columns alone, or -1.
     turned: whether the recording has the array's transpose: states stand at the right.
+    groups: that each row of the arrays consists of, each a row of the sum; widths are those of a group.
     """
 
     left: str
@@ -27,6 +28,12 @@ class DeferredSum(NamedTuple):
     outer: int
     columns: int
     turned: bool = False
+    groups: int = 1
+
+    @property
+    def multiplications(self) -> int:
+        """For one row."""
+        return self.groups * self.left_width * self.right_width
 
 
 def plan_sums(recording: Recording, programs: StepPrograms, totals: Mapping[str, int]) -> tuple[DeferredSum, ...]:
@@ -38,12 +45,12 @@ def plan_sums(recording: Recording, programs: StepPrograms, totals: Mapping[str,
     found = []
     for i, (kind, names) in enumerate(pairs):
         if isinstance(kind, Outer):
-            sides = [(names[0], widths[kind.left]), (names[1], widths[kind.right])]
+            sides = [(names[0], widths[kind.left] // kind.groups), (names[1], widths[kind.right] // kind.groups)]
             turned = names[0] in fields
             (left, left_width), (right, right_width) = reversed(sides) if turned else sides
             state = fields.index(right) if right in fields else -1
-            columns = alone.pop(left, -1)
-            found.append(DeferredSum(left, left_width, right, right_width, state, i, columns, turned))
+            columns = alone.pop(left, -1) if kind.groups == 1 else -1
+            found.append(DeferredSum(left, left_width, right, right_width, state, i, columns, turned, kind.groups))
     for left, i in alone.items():
         if left not in totals:
             found.append(DeferredSum(left, widths[recording.deferred[i][0]], "", 0, -1, -1, i))

@@ -19,7 +19,7 @@ def explain_native(cell: Cell, inputs: Tensor) -> str:
     step, dtype = compiled(cell), numbers(inputs)
     assert not isinstance(step, str)
     kernels = [step.kernel(name, dtype) for name in ("forward", "backward")]
-    sums = sum(2 * s.left_width * s.right_width for s in step.sums)
+    sums = sum(2 * s.multiplications for s in step.sums)
     of_matmuls, others = (sum(_arithmetic(kernel)[i] for kernel in kernels) for i in (0, 1))
     kept = step.saved_width + sum(w for w, keep in zip(step.widths, step.kept("gates"), strict=True) if keep)
     weights = sum(
@@ -67,4 +67,4 @@ def _arithmetic(kernel: Kernel) -> tuple[int, int]:
     stages = kernel.plan.stages
     pointwise = sum(s.width * len(s.micros) for s in stages if isinstance(s, Pointwise))
     reduced = sum(s.width for s in stages if isinstance(s, Reduce))
-    return 2 * sum(kernel.plan.matrix_sizes), pointwise + reduced
+    return 2 * kernel.plan.multiplications(), pointwise + reduced

@@ -162,12 +162,12 @@ def _sums(
     for the engine."""
     shapes: dict[int, tuple[tuple[int, ...], bool]] = {}
     found = []
-    for left, left_width, right, right_width, state, outer, columns, turned in cell.sums:
+    for left, left_width, right, right_width, state, outer, columns, turned, groups in cell.sums:
         if outer >= 0:
             shapes[outer] = (left_width, right_width), turned
         if columns >= 0:
             shapes[columns] = (left_width,), False
         at_right = arrays[right] if right and state < 0 else NOWHERE
         to = (first + which if which >= 0 else NOWHERE for which in (outer, columns))
-        found.append((arrays[left], left_width, at_right, right_width, state, *to))
+        found.append((arrays[left], left_width, at_right, right_width, state, *to, groups))
     return shapes, found

@@ -21,8 +21,11 @@ from echoic.program.program import MOST_DIMENSIONS
 
 ROWS = 104729  # the batch size of a recording: a prime that no feature size is taken for
 _SAMPLE = 3  # rows of a batch of numbers of columns; with fewer some exchanges of rows would not be seen
+_REPEATING = {torch.ops.aten.expand.default, torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default,
+              torch.ops.aten.clone.default}  # fmt: skip
 _BY_STRIDES = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_scatter.default)
-_FEW_PIECES = 4  # up to which slices cost nothing, as they are places
+_FEW_PIECES = 4  # of one value, up to which slices cost nothing, as they are places
+_MANY_PIECES = 16  # of several values, beyond which it is cheaper to put these side by side first
 MOST_PIECES = 256  # of which a value is put together, beyond which a program would be nothing but copies
 
 
@@ -60,6 +63,23 @@ class Row(NamedTuple):
         return dim - (self.axis is not None and dim > self.axis and self.groups == 1)
 
 
+class Matrix(NamedTuple):
+    """A parameter that values are multiplied with.
+
+    node: what makes it. position: which of a stack it is, or None. turned: whether its transpose is meant.
+    """
+
+    node: fx.Node
+    position: int | None = None
+    turned: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[K, N]"""
+        rows, columns = shape_of(self.node)[-2:]
+        return (columns, rows) if self.turned else (rows, columns)
+
+
 def shape_of(node: Any) -> tuple[int, ...]:
     """The shape of what a node makes; empty where it makes no tensor."""
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
@@ -80,6 +100,25 @@ def has_rows(shape: Sequence[int]) -> bool:
     return any(size and size % ROWS == 0 for size in shape)
 
 
+def repeated(node: fx.Node) -> Matrix | None:
+    """The matrix that an operand [.., K, N] repeats for every row of the batch; None if it does no such thing."""
+    turned = False
+    while has_rows(shape := shape_of(node)):
+        if len(node.all_input_nodes) != 1:
+            return None
+        (source,) = node.all_input_nodes
+        if node.target is torch.ops.aten.permute.default:
+            if list(node.args[1]) != [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]:  # pyright: ignore
+                return None
+            turned = not turned
+        elif node.target not in _REPEATING or shape_of(source)[-2:] != shape[-2:]:
+            return None
+        node = source
+    if len(shape) == 2:
+        return Matrix(node, None, turned)
+    return Matrix(node, 0, turned) if len(shape) == 3 and shape[0] == 1 else None
+
+
 def columns(builder: Builder, value: Operand, width: int, numbers: Tensor) -> Operand:
     """Some columns of a value of so many, in their order."""
     return _joined(builder, [(value, width)], numbers)
@@ -87,21 +126,21 @@ def columns(builder: Builder, value: Operand, width: int, numbers: Tensor) -> Op
 
 def moved(builder: Builder, node: fx.Node, read: Callable[[Any], Row]) -> Any:
     """The row value, or tuple of them, of an operation that makes no new numbers."""
-    parts: list[tuple[Operand, int]] = []
-    first: dict[fx.Node, int] = {}  # the number of its first column
-    total = sum(read(source).width for source in node.all_input_nodes)
+    rows = {source: read(source) for source in node.all_input_nodes}
+    whole = {source: _cut_from(builder, row) for source, row in rows.items()}
+    parts = list(dict.fromkeys((value, width) for value, width, _ in whole.values()))
+    begins = dict(zip(parts, accumulate((width for _, width in parts), initial=0), strict=False))
+    total = sum(width for _, width in parts)
     step = torch.full((total + 1,), total)  # from row to row; parameters and the number at the end are the same in all
     step[-1] = 0
 
     def numbered(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
-            row = read(argument)
-            if argument not in first:
-                first[argument] = sum(width for _, width in parts)
-                parts.append((row.value, row.width))
-            own = torch.arange(row.width).reshape(row.dims) + first[argument]
+            row, (value, width, offset) = rows[argument], whole[argument]
+            begin = begins[value, width]
+            own = torch.arange(row.width).reshape(row.dims) + begin + offset
             if row.axis is None:
-                step[first[argument] : first[argument] + row.width] = 0
+                step[begin : begin + width] = 0
                 return own
             batch = torch.arange(_SAMPLE) * total
             return (own.unsqueeze(-1) + batch).movedim(-1, row.axis).reshape(row.shape(_SAMPLE)).contiguous()
@@ -127,6 +166,15 @@ def moved(builder: Builder, node: fx.Node, read: Callable[[Any], Row]) -> Any:
     if isinstance(made, Tensor):
         return _row(builder, parts, made, shapes.shape, step)
     return tuple(_row(builder, parts, part, val.shape, step) for part, val in zip(made, shapes, strict=True))
+
+
+def _cut_from(builder: Builder, row: Row) -> tuple[Operand, int, int]:
+    """What a value is a slice of, or the value itself; its width, and the column at which the slice begins."""
+    made = builder.by_name.get(str(row.value))
+    if made is None or made.kind != "slice":
+        return row.value, row.width, 0
+    whole = str(made.operands[0])
+    return whole, builder.widths[whole], made.attributes[0]
 
 
 def _row(
@@ -157,11 +205,13 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Ten
     steps, changes = numbers.diff(), owners.diff() != 0
     repeats = bool((steps == 0).any()) and not (steps == 0).all()
     breaks = ((steps != 1) | changes).nonzero().flatten() + 1
-    if (repeats or len(breaks) >= _FEW_PIECES) and not changes.any():
-        which, form = int(owners[0]), form_of_columns(numbers)
+    enough = _MANY_PIECES if changes.any() else 1 if repeats else _FEW_PIECES
+    if len(breaks) >= enough:
+        first, last = int(owners.min()), int(owners.max())
+        form = form_of_columns(numbers - begins[first])
         if form is not None:
-            value, offset = builder.full(*parts[which]), form[0] - begins[which]
-            return builder.emit("take", value, attributes=(offset, *form[1:]), width=len(numbers))
+            whole = side_by_side(builder, parts[first : last + 1])
+            return builder.emit("take", whole, attributes=form, width=len(numbers))
     # Of which part, from which of its columns, how many; less than 0: one so often
     runs: list[tuple[int, int, int]] = []
     starts = [0, *breaks.tolist()]
@@ -178,9 +228,13 @@ def _joined(builder: Builder, parts: Sequence[tuple[Operand, int]], numbers: Ten
     for which, low, count in runs:
         value = builder.slice(parts[which][0], low, low + max(count, 1))
         pieces.append((builder.spread(value, max(-count, 1)) if count < 0 else value, abs(count)))
-    if len(pieces) == 1:
-        return pieces[0][0]
-    return builder.emit("concat", *(builder.full(*piece) for piece in pieces), width=len(numbers))
+    return pieces[0][0] if len(pieces) == 1 else side_by_side(builder, pieces)
+
+
+def side_by_side(builder: Builder, parts: Sequence[tuple[Operand, int]]) -> str:
+    """Values of so many columns as one."""
+    full = [builder.full(*part) for part in parts]
+    return full[0] if len(full) == 1 else str(builder.emit("concat", *full, width=sum(width for _, width in parts)))
 
 
 def form_of_columns(numbers: Tensor) -> tuple[int, ...] | None:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
 from torch import fx
 
 from echoic.cells import Cell
-from echoic.engine.aten import in_place, packet_is, translate
-from echoic.engine.moving import Row, Untraceable, columns, form_of, has_rows, shape_of
+from echoic.engine.aten import in_place, operands_of, packet_is, translate
+from echoic.engine.moving import Matrix, Row, Untraceable, form_of, has_rows, repeated, shape_of
 from echoic.engine.simplify import simplify
 from echoic.engine.translator import Translator
 from echoic.program import Builder
@@ -34,10 +33,12 @@ class TraceRefusal(Exception):
 
 
 class Outer(NamedTuple):
-    """A deferred gradient: the sum over all rows and steps of the outer products of two row values."""
+    """A deferred gradient: the sum over all rows and steps of the outer products of two row values, or of so many
+    groups of their columns."""
 
     left: str
     right: str
+    groups: int = 1
 
 
 class ColumnSum(NamedTuple):
@@ -115,22 +116,22 @@ class Sorter:
             self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
             return
         has_batch = has_rows(shape_of(node))
-        on_rows = any(has_batch or i in self.rows or (i in self.numbers and has_rows(shape_of(i))) for i in inputs)
+        on_rows = has_batch or any(i in self.rows or has_rows(shape_of(i)) for i in inputs)
         try:
             sums_rows = not has_batch and node.target is not operator.getitem
             if on_rows and sums_rows and not self._is_tuple(node):
                 self._defer(node)
                 return
-            if on_rows:
+            if on_rows and not _only_summed(node):
                 self.rows[node] = translate(self.translator, node)
                 if in_place(node):  # what was overwritten has the new value from here on
                     self.rows[inputs[0]] = self.rows[node]
-            elif all(self.before.has(i) for i in inputs):
+            elif not on_rows and all(self.before.has(i) for i in inputs):
                 if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
                     raise Untraceable(f"{packet} draws random numbers")
                 self.before.copy(node)
                 self.after.copy(node)
-            else:
+            elif not on_rows:
                 self.after.copy(node)
         except Untraceable as error:
             raise TraceRefusal(f"{error}{_line(node)}") from None
@@ -140,16 +141,19 @@ class Sorter:
 
     def _defer(self, node: fx.Node) -> None:
         """A sum over the rows: keep its operands."""
+        if _only_summed(node.args[0]):
+            left, right = (self._read(operand) for operand in operands_of(node.args[0]))  # pyright: ignore
+            return self.after.leaf(node, self._sum(self._outer(left, right)), shape_of(node))
         first = self._read(node.args[0])
         if packet_is(node, aten.mm) and has_rows(shape_of(node.args[1])):
             second = self._read(node.args[1])
             if first.axis == 1 and second.axis == 0:
-                return self.after.total(node, [self._sum(pair) for pair in self._outers(first, second)])
+                return self.after.stand_for(node, self._sum(self._outer(first, second)))
         elif packet_is(node, aten.bmm) and has_rows(shape_of(node.args[1])):
             second = self._read(node.args[1])
-            if first.axis == 2 and second.axis == 1 and first.groups == 1:
+            if first.axis == 2 and second.axis == 1:
                 pairs = zip(self.translator.slices(first), self.translator.slices(second), strict=True)
-                return self.after.stack(node, [self._sum(self._outers(*pair)[0]) for pair in pairs])
+                return self.after.stack(node, [self._sum(self._outer(*pair)) for pair in pairs])
         elif packet_is(node, aten.sum):
             given: list[Any] = [*node.args, None]
             source = shape_of(given[0])
@@ -161,21 +165,18 @@ class Sorter:
                 return self.after.leaf(node, total, shape_of(node))
         raise Untraceable(f"{node.target} mixes the rows of the batch")
 
-    def _outers(self, left: Row, right: Row) -> list[Outer]:
-        """Those whose sum is [M, B] by [B, N]: a single one, or of [M, B * G] by [B * G, N] one for each group."""
-        rights = [right] if left.groups == 1 else self.translator.slices(right)
-        found = []
-        for group, own in enumerate(rights):
-            part = columns(self.builder, left.value, left.width, torch.arange(group, left.width, left.groups))
-            pair = (part, left.width // left.groups), (own.value, own.width)
-            found.append(Outer(*(self.builder.full(*each) for each in pair)))
-        return found
+    def _outer(self, left: Row, right: Row) -> Outer:
+        """That whose sum is [M, B] by [B, N], or [M, B * G] by [B * G, N], or all [M, G] by [G, N]."""
+        groups = right.width // right.dims[-1]
+        value = self.translator.turned(left) if len(left.dims) > 1 else left.value
+        return Outer(self.builder.full(value, left.width), self.builder.full(right.value, right.width), groups)
 
     def _sum(self, deferred: Outer | ColumnSum) -> fx.Node:
         """What comes from the loop for the epilogue."""
         if deferred not in self.deferred:
             self.deferred.append(deferred)
-        made = tuple(self.builder.widths[value] for value in deferred)
+        values, groups = (deferred[:2], deferred.groups) if isinstance(deferred, Outer) else (deferred, 1)
+        made = tuple(self.builder.widths[value] // groups for value in values)
         return self.after.given(f"deferred_{self.deferred.index(deferred)}", made)
 
     def _read(self, argument: Any) -> Row:
@@ -194,11 +195,10 @@ class Sorter:
             raise Untraceable("it mixes the rows of the batch")
         return Row(self._source(argument, "vector", (math.prod(shape),)), shape, None)
 
-    def _matrix(self, node: fx.Node, position: int | None, turned: bool) -> str:
-        if not self.before.has(node):
+    def _matrix(self, matrix: Matrix) -> str:
+        if not self.before.has(matrix.node):
             raise Untraceable("it multiplies values of the step with each other; programs multiply them by parameters")
-        k, n = shape_of(node)[-2:]
-        return self._source(node, "matrix", (n, k) if turned else (k, n), position, turned)
+        return self._source(matrix.node, "matrix", matrix.shape, matrix.position, matrix.turned)
 
     def _source(
         self, node: fx.Node, kind: str, shape: tuple[int, ...], position: int | None = None, turned: bool = False
@@ -269,10 +269,9 @@ class _Partial:
         """A node is what comes from the loop, in a shape."""
         self.copies[node] = self.graph.call_function(aten.reshape.default, (made, list(shape)))
 
-    def total(self, node: fx.Node, made: list[fx.Node]) -> None:
-        """A node is the sum of several of those."""
-        add = lambda a, b: self.graph.call_function(aten.add.Tensor, (a, b))  # noqa: E731
-        self.copies[node] = reduce(add, made)
+    def stand_for(self, node: fx.Node, made: fx.Node) -> None:
+        """A node is what comes from the loop."""
+        self.copies[node] = made
 
     def stack(self, node: fx.Node, made: list[fx.Node]) -> None:
         """A node is several of those, one above the other."""
@@ -314,6 +313,14 @@ class _Partial:
         self.graph.output(tuple(made))
         simplify(self.graph, self.shapes)
         return fx.GraphModule(torch.nn.Module(), self.graph)
+
+
+def _only_summed(node: Any) -> bool:
+    """Whether a product of two values, row by row, is only added up over all rows: itself it is not needed then."""
+    if not isinstance(node, fx.Node) or not packet_is(node, aten.bmm) or not node.users:
+        return False
+    sums = all(packet_is(user, aten.sum) and list(user.args[1]) == [0] for user in node.users)  # pyright: ignore
+    return sums and all(has_rows(shape_of(each)[:1]) and repeated(each) is None for each in operands_of(node))
 
 
 def _uses(module: fx.GraphModule, position: int) -> bool:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
 
-from echoic.engine.moving import ROWS, Row, Untraceable, columns, form_of, form_of_columns, shape_of
+from echoic.engine.moving import ROWS, Matrix, Row, Untraceable, columns, form_of, form_of_columns
 from echoic.errors import ProgramError
 from echoic.program import Builder, Operand
 
@@ -20,8 +19,7 @@ class Translator:
     Args:
         builder: what operations are written to.
         read: the row value of a node or a number; parameters become sources.
-        matrix: the name of the source for a node that is a matrix parameter: of a stack of them the one of a position,
-            turned if that is asked for.
+        matrix: the name of the source for a parameter.
         counting: the name of the source that is 0, 1, 2 ...
     """
 
@@ -29,7 +27,7 @@ class Translator:
         self,
         builder: Builder,
         read: Callable[[Any], Row],
-        matrix: Callable[[fx.Node, int | None, bool], str],
+        matrix: Callable[[Matrix], str],
         counting: Callable[[int], str],
     ) -> None:
         self.builder, self.read, self.matrix, self.counting = builder, read, matrix, counting
@@ -74,16 +72,25 @@ class Translator:
         """The mean over some of the features' dimensions."""
         return self.pointwise("mul", self.reduce("sum", row, over), 1.0 / math.prod(row.dims[i] for i in over))
 
-    def joined(self, parts: Sequence[tuple[Operand, int]]) -> Operand:
-        """Values of so many columns side by side."""
-        full = [self.builder.full(*part) for part in parts]
-        return full[0] if len(full) == 1 else self.builder.emit("concat", *full, width=sum(width for _, width in parts))
+    def product(self, value: Operand, width: int, matrix: Matrix) -> Operand:
+        """Features [.., K] by a matrix [K, N]: [.., N]."""
+        k, n = matrix.shape
+        groups = width // k
+        of_groups = (groups,) if groups > 1 else ()
+        operands = self.builder.full(value, width), self.matrix(matrix)
+        return self.builder.emit("matmul", *operands, attributes=of_groups, width=groups * n)
 
-    def product(self, row: Row, parameter: fx.Node, position: int | None = None, turned: bool = False) -> Operand:
-        """A value by a matrix, one of a stack, or a turned one."""
-        width = shape_of(parameter)[-2 if turned else -1]
-        matrix = self.matrix(parameter, position, turned)
-        return self.builder.emit("matmul", self.builder.full(row.value, row.width), matrix, width=width)
+    def turned_product(self, matrix: Matrix, row: Row) -> Operand:
+        """A matrix [M, K] by features [.., K, N], or [K] alone: [.., M, N]."""
+        by_rows = row if len(row.dims) > 1 else row._replace(dims=(*row.dims, 1))
+        made = self.product(self.turned(by_rows), row.width, matrix._replace(turned=not matrix.turned))
+        *before, _, n = by_rows.dims
+        return self.turned(Row(made, (*before, n, matrix.shape[0])))
+
+    def turned(self, row: Row) -> Operand:
+        """The features [.., K, N] as [.., N, K]."""
+        order = torch.arange(row.width).view(row.dims).mT
+        return columns(self.builder, row.value, row.width, order.flatten())
 
     def products(self, left: Operand, right: Operand, count: int, n: int, k: int, m: int) -> Operand:
         """[count, n, k] by [count, k, m]: all products, then sums.
@@ -110,11 +117,12 @@ class Translator:
         return source if whole and form_of_columns(turned) == made.attributes else None
 
     def slices(self, row: Row) -> list[Row]:
-        """Along the first dimension of the features."""
+        """Along the first dimension, which is one of the features."""
+        assert row.axis
         count, (_, *rest) = row.dims[0], row.dims
         width = row.width // count
         cut = [self.builder.slice(row.value, i * width, (i + 1) * width) for i in range(count)]
-        return [Row(part, tuple(rest), 0) for part in cut]
+        return [Row(part, tuple(rest), row.axis - 1, row.groups) for part in cut]
 
 
 def _common(rows: Sequence[Row]) -> tuple[tuple[int, ...], int | None, int]:

@@ -48,7 +48,8 @@ def _stage(stage: Stage, opcode: Callable[[str], int]) -> list[int]:
     if isinstance(stage, Matmul):
         added = _NOWHERE if stage.added is None else _where(stage.added)
         bias = -1 if stage.bias is None else stage.bias
-        return [2, stage.phase, stage.matrix, *_where(stage.source), *_where(stage.target), *added, bias]
+        places = (*_where(stage.source), *_where(stage.target), *added)
+        return [2, stage.phase, stage.matrix, stage.groups, *places, bias]
     assert isinstance(stage, Reduce)
     other = _NOWHERE if stage.other is None else _where(stage.other)
     kind = _REDUCTIONS.index(stage.kind)

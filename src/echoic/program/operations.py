@@ -67,6 +67,10 @@ def taken(offset: int, *form: int) -> NDArray[np.int64]:
     return columns
 
 
+def _matmul(x: Array, matrix: Array, groups: int = 1) -> Array:
+    return (x.reshape(len(x) * groups, -1) @ matrix).reshape(len(x), -1)
+
+
 # Order matters to nobody: the engine is asked for its number of each name.
 POINTWISE: dict[str, Kind] = {
     "copy": _pointwise(1, lambda x: x),
@@ -116,7 +120,7 @@ REDUCTIONS: dict[str, Kind] = {
 KINDS: dict[str, Kind] = {
     **POINTWISE,
     **REDUCTIONS,
-    "matmul": Kind(2, (0,), lambda x, matrix: x @ matrix),
+    "matmul": Kind(2, (0, 1), _matmul),  # the same matrix for each of so many groups of columns
     "slice": Kind(1, (2,), lambda x, start, stop: x[:, start:stop]),  # columns start to stop
     "concat": Kind(None, (0,), lambda *parts: np.concatenate(parts, 1)),
     "broadcast": Kind(1, (1,), lambda x, width: np.repeat(x, width, 1)),  # one column, or a number, to many

@@ -67,13 +67,14 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Matmul:
-    """target = source @ matrix, plus a row value and a vector if there are any."""
+    """target = source @ matrix for each of some groups of columns, plus a row value and a vector if there are any."""
 
     matrix: int
     source: Place
     target: Place
     added: Place | None
     bias: int | None
+    groups: int = 1
     phase: Phase = Phase.WITHIN
 
 
@@ -117,3 +118,7 @@ class Plan:
     constants: list[float] = field(default_factory=list)
     forms: list[tuple[int, ...]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
+
+    def multiplications(self) -> int:
+        """Of all matmuls, for one row."""
+        return sum(self.matrix_sizes[s.matrix] * s.groups for s in self.stages if isinstance(s, Matmul))

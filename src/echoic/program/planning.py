@@ -363,4 +363,4 @@ class _Layout:
         added = None if product.added is None else self._home(product.added)
         matrix = self.plan.matrices.index(product.matrix)
         source, target = self._home(product.source), self._home(product.result)
-        return Matmul(matrix, source, target, added, bias, self.phase[product.result])
+        return Matmul(matrix, source, target, added, bias, product.groups, self.phase[product.result])

@@ -12,11 +12,12 @@ from echoic.program.program import Program
 
 
 class Product(NamedTuple):
-    """A matmul with the sums that follow it."""
+    """A matmul with the sums that follow it; of groups of columns a bias is not among them, as it has all columns."""
 
     result: str
     source: str
     matrix: str
+    groups: int = 1
     added: str | None = None
     bias: str | None = None
 
@@ -41,7 +42,9 @@ def absorbed_sums(program: Program, phase: Mapping[str, Phase]) -> Products:
         names = {o for o in operation.operands if isinstance(o, str)}
         depends[operation.name] = names.union(*(depends.get(n, set()) for n in names))
         if operation.kind == "matmul":
-            products.by_result[operation.name] = Product(operation.name, *map(str, operation.operands))
+            source, matrix = map(str, operation.operands)
+            (groups,) = operation.attributes or (1,)
+            products.by_result[operation.name] = Product(operation.name, source, matrix, groups)
         elif operation.kind == "add":
             for position in (0, 1):
                 inner, other = operation.operands[position], operation.operands[1 - position]
@@ -50,7 +53,7 @@ def absorbed_sums(program: Program, phase: Mapping[str, Phase]) -> Products:
                     continue
                 if phase[operation.name] != phase[product.result]:
                     continue
-                if other in program.vectors and product.bias is None:
+                if other in program.vectors and product.bias is None and product.groups == 1:
                     grown = product._replace(result=operation.name, bias=other)
                 elif other not in program.vectors and product.added is None and inner not in depends.get(other, set()):
                     grown = product._replace(result=operation.name, added=other)

@@ -175,9 +175,11 @@ def _matmul_width(
     if not isinstance(value, str) or value not in widths or not isinstance(matrix, str) or matrix not in matrices:
         raise ProgramError(f"{where}: found matmul of {value!r} and {matrix!r}, expected a row value and a matrix.")
     rows, columns = matrices[matrix]
-    if widths[value] != rows:
-        raise ProgramError(f"{where}: found [B, {widths[value]}] times [{rows}, {columns}].")
-    return columns
+    (groups,) = operation.attributes or (1,)
+    if groups < 1 or widths[value] != groups * rows:
+        of_groups = f" in {groups} groups" if operation.attributes else ""
+        raise ProgramError(f"{where}: found [B, {widths[value]}]{of_groups} times [{rows}, {columns}].")
+    return groups * columns
 
 
 def _layout_width(where: str, operation: Operation, found: list[int]) -> int:
