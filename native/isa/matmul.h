@@ -375,20 +375,6 @@ void matmul_unpacked(const Product<T>& whole) {
     }
 }
 
-// Rows of a square become its columns: in each round pairs of rows that lie `apart` exchange pieces of that length.
-template <class T, int kApart>
-ALWAYS void transpose(Vec<T> (&rows)[kLanes<T>]) {
-    constexpr auto lanes = std::make_integer_sequence<int, kLanes<T>>{};
-#pragma GCC unroll 16
-    for (int row = 0; row < kLanes<T>; ++row) {
-        if (row & kApart) continue;
-        const Vec<T> a = rows[row], b = rows[row + kApart];
-        rows[row] = exchanged<T, kApart, false>(a, b, lanes);
-        rows[row + kApart] = exchanged<T, kApart, true>(a, b, lanes);
-    }
-    if constexpr (kApart > 1) transpose<T, kApart / 2>(rows);
-}
-
 // A panel of a matrix whose columns lie contiguously, a square at a time.
 template <class T>
 void pack_columns(const T* source, int64_t column_stride, int64_t k, T* packed) {

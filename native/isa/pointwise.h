@@ -212,10 +212,74 @@ ALWAYS void take_row(T* target, const T* source, const Form& form, int64_t first
     }
 }
 
+// What is taken once for each of `count` neighbours, [inner] of each after the other: squares of some neighbours and some
+// of the inner columns, which form.sizes[around + 1 ..] count, are read along the neighbours and turned.
+template <class T>
+void take_turned(T* target, const T* source, const Form& form, int around, int64_t count, int64_t inner) {
+    constexpr int lanes = kLanes<T>;
+    int64_t index[kDimensions] = {};
+    const T* from = source;
+    for (int64_t done = 0; done < inner; done += lanes) {
+        const int64_t some = inner - done < lanes ? inner - done : lanes;
+        const T* places[lanes];
+        for (int64_t i = 0; i < some; ++i) {
+            places[i] = from;
+            from += form.strides[kDimensions - 1], ++index[kDimensions - 1];
+            for (int d = kDimensions - 1; d > around + 1 && index[d] == form.sizes[d]; --d) {
+                from += form.strides[d - 1] - index[d] * form.strides[d];
+                index[d] = 0, ++index[d - 1];
+            }
+        }
+        for (int64_t c = 0; c < count; c += lanes) {
+            const int64_t neighbours = count - c < lanes ? count - c : lanes;
+            Vec<T> square[lanes] = {};
+            for (int64_t i = 0; i < some; ++i)
+                square[i] = neighbours == lanes ? load(places[i] + c) : load_some(places[i] + c, neighbours);
+            if constexpr (lanes > 1) transpose<T, lanes / 2>(square);
+            for (int64_t i = 0; i < neighbours; ++i) store_some(target + (c + i) * inner + done, square[i], some);
+        }
+    }
+}
+
+// The dimension of neighbours in which a form is best turned, where whole rows are taken; -1: in none.
+template <class T>
+ALWAYS int dimension_to_turn(const Form& form) {
+    int64_t inner = form.sizes[kDimensions - 1];
+    for (int d = kDimensions - 2; d >= 0; inner *= form.sizes[d--])
+        if (form.strides[d] == 1 && form.sizes[d] > 1) return kLanes<T> > 1 && inner > 1 ? d : -1;
+    return -1;
+}
+
+// Whole rows of a form whose innermost numbers lie apart.
+template <class T>
+void take_rows_turned(T* target, const T* source, const Form& form, int around) {
+    int64_t inner = 1, outer = 1, index[kDimensions] = {};
+    for (int d = 0; d < around; ++d) outer *= form.sizes[d];
+    for (int d = around + 1; d < kDimensions; ++d) inner *= form.sizes[d];
+    const T* from = source + form.offset;
+    for (int64_t block = 0; block < outer; ++block, target += inner * form.sizes[around]) {
+        take_turned(target, from, form, around, form.sizes[around], inner);
+        for (int d = around - 1; d >= 0; --d) {
+            from += form.strides[d];
+            if (++index[d] < form.sizes[d]) break;
+            from -= index[d] * form.strides[d];
+            index[d] = 0;
+        }
+    }
+}
+
 template <class T>
 void take(T* target, int64_t target_stride, const T* source, int64_t source_stride, const Form& form, int64_t rows,
           int64_t first, int64_t columns) {
     const int64_t stride = form.strides[kDimensions - 1];
+    int64_t all = 1;
+    for (int64_t size : form.sizes) all *= size;
+    const int turned = stride > 1 && columns == all ? dimension_to_turn<T>(form) : -1;
+    if (turned >= 0) {
+        for (int64_t row = 0; row < rows; ++row)
+            take_rows_turned(target + row * target_stride, source + row * source_stride, form, turned);
+        return;
+    }
     for (int64_t row = 0; row < rows; ++row, target += target_stride, source += source_stride)
         if (stride == 0)
             take_row(target, source, form, first, columns, Repeated{});

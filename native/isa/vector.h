@@ -144,6 +144,20 @@ ALWAYS Vec<T> exchanged(Vec<T> a, Vec<T> b, std::integer_sequence<int, kLane...>
         a, b, (kHigh ? (kLane & kApart ? kLane + kLanes<T> : kLane + kApart)
                      : (kLane & kApart ? kLane - kApart + kLanes<T> : kLane))...);
 }
+// Rows of a square become its columns: in each round pairs of rows that lie `apart` exchange pieces of that length.
+template <class T, int kApart>
+ALWAYS void transpose(Vec<T> (&rows)[kLanes<T>]) {
+    constexpr auto lanes = std::make_integer_sequence<int, kLanes<T>>{};
+#pragma GCC unroll 16
+    for (int row = 0; row < kLanes<T>; ++row) {
+        if (row & kApart) continue;
+        const Vec<T> a = rows[row], b = rows[row + kApart];
+        rows[row] = exchanged<T, kApart, false>(a, b, lanes);
+        rows[row + kApart] = exchanged<T, kApart, true>(a, b, lanes);
+    }
+    if constexpr (kApart > 1) transpose<T, kApart / 2>(rows);
+}
+
 // A function of one number on every lane: right, and slow.
 template <class T, class F>
 ALWAYS Vec<T> each(Vec<T> x, F f) {
