@@ -251,6 +251,25 @@ def graph_gru(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Arra
     return [(z * h + (1 - z) * n).reshape(-1)]
 
 
+def conv_lstm(p: Mapping[str, Array], x: Array, state: list[Array]) -> list[Array]:
+    """Maps of three rows and two columns, place by place, beyond which all is zero."""
+    h, c = (part.reshape(-1, 3, 2) for part in state)
+
+    def seen(weight: Array, maps: Array) -> Array:
+        sums = np.zeros((len(weight), 3, 2))
+        for row, column, down, right in np.ndindex(3, 2, 3, 3):
+            y, z = row + down - 1, column + right - 1
+            if 0 <= y < 3 and 0 <= z < 2:
+                sums[:, row, column] += weight[:, :, down, right] @ maps[:, y, z]
+        return sums
+
+    sums = seen(p["weight_ih"], x.reshape(-1, 3, 2)) + seen(p["weight_hh"], h) + p["bias_ih"][:, None, None]
+    sum_i, sum_f, sum_g, sum_o = np.split(sums, 4)
+    peep_i, peep_f, peep_o = (peep.reshape(-1, 3, 2) for peep in p["weight_peephole"])
+    new = sigmoid(sum_f + peep_f * c) * c + sigmoid(sum_i + peep_i * c) * np.tanh(sum_g)
+    return [(sigmoid(sum_o + peep_o * new) * np.tanh(new)).reshape(-1), new.reshape(-1)]
+
+
 class Written(NamedTuple):
     """A cell with options, its step written here, and where its inputs and first state differ from random numbers."""
 
@@ -300,6 +319,7 @@ WRITTEN = [
     Written("NestedLSTM", nested),
     Written("Clockwork", clockwork, prepare=counted),
     Written("GraphGRU", graph_gru, {"hops": 2}, sizes=(8, 12)),
+    Written("ConvLSTM", conv_lstm, {"height": 3, "width": 2}, sizes=(12, 18)),
 ]
 
 

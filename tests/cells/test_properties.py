@@ -29,6 +29,10 @@ from echoic.layers import Recurrent
         ("GRUD", (4, 5), {}, "input_size: found 4, expected a multiple of 3"),
         ("Clockwork", (3, 5), {"clocks": 6}, "clocks: found 6, expected 1 to 5"),
         ("Clockwork", (3, 5), {"clocks": 0}, "clocks: found 0"),
+        ("ConvLSTM", (32, 100), {}, "hidden_size: found 100, expected a multiple of 4 times 4"),
+        ("ConvLSTM", (6, 12), {"height": 4, "width": 3}, "input_size: found 6"),
+        ("ConvLSTM", (64, 64), {"kernel": 4}, "kernel: found 4, expected an odd number"),
+        ("ConvLSTM", (64, 64), {"width": 0}, "found 4 and 0"),
         ("GraphGRU", (4, 6), {}, "hidden_size: found 6, expected a multiple of the 4 nodes"),
         ("GraphGRU", (3, 8), {}, "input_size: found 3, expected a multiple of the 4 nodes"),
         ("GraphGRU", (4, 8), {"hops": 0}, "hops: found 0"),
@@ -118,9 +122,9 @@ def test_grud_does_not_look_at_missing_values() -> None:
 
 @pytest.mark.parametrize("hops", [1, 2])
 def test_a_node_sees_as_far_as_the_hops(hops: int) -> None:
-    """On a ring of nine nodes, by one convolution: that of the candidate's input."""
+    """On a ring of nine nodes, by the convolutions of the input."""
     cell = GraphGRU(9, 18, nodes=9, hops=hops)
-    sees = torch.autograd.functional.jacobian(lambda x: cell.project(x)[0], torch.randn(1, 9))[:18, 0].view(9, 2, 9)
+    sees = torch.autograd.functional.jacobian(lambda x: cell.project(x)[0], torch.randn(1, 9))[:, 0].view(9, 6, 9)
     ahead = (torch.arange(9).unsqueeze(0) - torch.arange(9).unsqueeze(1)) % 9
     assert torch.equal((sees != 0).any(1), torch.minimum(ahead, 9 - ahead) <= hops)
 

@@ -52,6 +52,12 @@ CAN = {
     "more functions": lambda c, h: torch.log(h.abs() + 1) + torch.sqrt(h.abs() + 1) + torch.cos(h) + h.sign(),
     "cut off": lambda c, h: h.floor() + h.clamp(-0.5, 0.5) + torch.maximum(h, c.scale) + torch.minimum(h, -h),
     "gelu": lambda c, h: F.gelu(h) + torch.erf(h),
+    "one matrix for all groups": lambda c, h: (h.view(-1, 2, 2) @ c.weight_hh[:2, :2]).flatten(1),
+    "an adjacency": lambda c, h: (c.fixed[:2, :2] @ h.view(-1, 2, 2)).flatten(1),
+    "convolutions": lambda c, h: F.conv1d(h.unsqueeze(1), c.weight_hh[:3, :1].view(1, 1, 3), padding=1).squeeze(1),
+    "convolutions of maps": lambda c, h: F.conv2d(
+        h.view(-1, 1, 2, 2), c.fixed.reshape(-1)[:9].view(1, 1, 3, 3), padding=1
+    ).flatten(1),
     "a memory of matrices": lambda c, h: (
         (h.view(-1, 2, 2) @ torch.sin(h[:, :2]).unsqueeze(-1)).squeeze(-1).repeat(1, 2)
     ),
@@ -79,8 +85,10 @@ CANNOT = {
     "sort": lambda c, h: h.sort(-1).values,
     "topk": lambda c, h: h.topk(2).values.repeat(1, 2),
     "cumprod": lambda c, h: h.cumprod(-1),
-    "convolutions": lambda c, h: F.conv1d(h.unsqueeze(1), c.weight_hh[:3, :1].view(1, 1, 3), padding=1).squeeze(1),
-    "two interleaved": lambda c, h: torch.stack([h.repeat(1, 50), h.sin().repeat(1, 50)], 2).flatten(1)[:, :4],
+    "convolutions of volumes": lambda c, h: F.conv3d(h.view(-1, 1, 1, 2, 2), c.fixed[:2, :2].view(1, 1, 1, 2, 2)).sum(
+        (2, 3)
+    ),
+    "zeros between": lambda c, h: F.pad(h.repeat(1, 50).unsqueeze(2), (0, 1)).flatten(1)[:, :4],
     "neither parameter nor buffer": lambda c, h: h @ WEIGHT,
 }
 

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 from echoic.cells.base import Cell, observed, observing
 from echoic.cells.cfc import CfC, CfCState
 from echoic.cells.clockwork import Clockwork, ClockworkState
+from echoic.cells.convlstm import ConvLSTM, ConvLSTMState
 from echoic.cells.cornn import CoRNN, CoRNNState
 from echoic.cells.deltanet import DeltaNet, DeltaNetState
 from echoic.cells.elman import Elman, ElmanState
@@ -60,6 +61,7 @@ REGISTERED: tuple[type[Cell], ...] = (
     SelectiveSSM,
     CfC,
     GraphGRU,
+    ConvLSTM,
 )
 
 __all__ = [
@@ -79,6 +81,8 @@ __all__ = [
     "ClockworkState",
     "CoRNN",
     "CoRNNState",
+    "ConvLSTM",
+    "ConvLSTMState",
     "Decay",
     "DeltaNet",
     "DeltaNetState",

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.stateless import _reparametrize_module
 
 from echoic.cells import Cell
+from echoic.engine.convolutions import Unfolded
 from echoic.engine.lines import Lines, files_of, place
 from echoic.engine.moving import ROWS
 from echoic.engine.sorting import ColumnSum, Outer, Sorter, TraceRefusal
@@ -99,7 +100,7 @@ def record_step(cell: Cell) -> StepRecording:
     kind = type(start)
 
     def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        with _reparametrize_module(plain, tensors), torch.no_grad(), Lines(plain):
+        with _reparametrize_module(plain, tensors), torch.no_grad(), Lines(plain), Unfolded():
             output, new = plain.step(x, kind(*state))
         return output, tuple(new)
 
@@ -142,7 +143,7 @@ def _record(cell: Cell, projecting: bool) -> Recording:
     state = [torch.empty(ROWS, part.shape[1], dtype=numbers, device="meta") for part in start]
 
     def step(x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        with _reparametrize_module(plain, tensors), Lines(plain):
+        with _reparametrize_module(plain, tensors), Lines(plain), Unfolded():
             output, new = plain.update(plain.project(x) if projecting else x, type(start)(*state))
         return output, tuple(new)
 
