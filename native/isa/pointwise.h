@@ -241,12 +241,14 @@ void take_turned(T* target, const T* source, const Form& form, int around, int64
     }
 }
 
-// The dimension of neighbours in which a form is best turned, where whole rows are taken; -1: in none.
+// The dimension of neighbours in which a form is turned, where whole rows are taken and a square is not too empty; -1: none.
 template <class T>
 ALWAYS int dimension_to_turn(const Form& form) {
+    constexpr int64_t least = kLanes<T> / 4 > 2 ? kLanes<T> / 4 : 2;
     int64_t inner = form.sizes[kDimensions - 1];
     for (int d = kDimensions - 2; d >= 0; inner *= form.sizes[d--])
-        if (form.strides[d] == 1 && form.sizes[d] > 1) return kLanes<T> > 1 && inner > 1 ? d : -1;
+        if (form.strides[d] == 1 && form.sizes[d] > 1)
+            return kLanes<T> > 1 && inner >= least && form.sizes[d] >= least ? d : -1;
     return -1;
 }
 

@@ -91,6 +91,15 @@ def test_others_stay_what_they_are(convolve: Any, values: Tensor, weight: Tensor
     assert torch.equal(found, convolve(values, weight))
 
 
+def test_names_and_refusals_are_those_of_torch() -> None:
+    values, weight = torch.randn(2, 4, 5, 5).double(), torch.randn(6, 4, 3, 3).double()
+    with Unfolded():
+        found = F.conv2d(input=values, weight=weight, padding=1)
+        with pytest.raises(RuntimeError, match="strided"):
+            F.conv2d(values, weight, stride=2, padding="same")
+    torch.testing.assert_close(found, F.conv2d(values, weight, padding=1))
+
+
 class Seeing(Cell):
     """A step whose units are maps [2, 4, 3]: a convolution by a module, and one with a stride."""
 

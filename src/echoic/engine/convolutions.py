@@ -27,37 +27,39 @@ class Unfolded(TorchFunctionMode):
 
 
 def _conv1d(
-    values: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    if values.dim() != 3:
-        return torch.conv1d(values, weight, bias, stride, padding, dilation, groups)
+    """[B, C, T] by a kernel [O, C, L]."""
+    if input.dim() != 3:
+        return torch.conv1d(input, weight, bias, stride, padding, dilation, groups)
     padding = padding if isinstance(padding, str) else (0, _pair(padding)[1])
     by, apart = (1, _pair(stride)[1]), (1, _pair(dilation)[1])
-    return _conv2d(values.unsqueeze(2), weight.unsqueeze(2), bias, by, padding, apart, groups).squeeze(2)
+    return _conv2d(input.unsqueeze(2), weight.unsqueeze(2), bias, by, padding, apart, groups).squeeze(2)
 
 
 def _conv2d(
-    values: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """[B, C, H, W] by a kernel [O, C, K, L]."""
-    if values.dim() != 4:
-        return torch.conv2d(values, weight, bias, stride, padding, dilation, groups)
+    every = _pair(stride)
+    if input.dim() != 4 or (padding == "same" and every != (1, 1)):
+        return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if groups > 1:
         biases = [None] * groups if bias is None else bias.chunk(groups)
-        parts = zip(values.chunk(groups, 1), weight.chunk(groups), biases, strict=True)
+        parts = zip(input.chunk(groups, 1), weight.chunk(groups), biases, strict=True)
         return torch.cat([_conv2d(*part, stride, padding, dilation) for part in parts], 1)
     kernel, apart = _pair(weight.shape[2:]), _pair(dilation)
-    reach, every = (apart[0] * (kernel[0] - 1), apart[1] * (kernel[1] - 1)), _pair(stride)
+    reach = apart[0] * (kernel[0] - 1), apart[1] * (kernel[1] - 1)
     before, after = _padding(padding, reach)
     around = (before[1], after[1], before[0], after[0])
     offsets = [(i * apart[0], j * apart[1]) for i in range(kernel[0]) for j in range(kernel[1])]
     if every == (1, 1) and (before[0] + after[0], before[1] + after[1]) == reach:
-        inside = _cut(F.pad(weight.new_ones(1, 1, *values.shape[2:]), around), offsets, reach, every)
-        taps = _moved(values, inside, [(i - before[0]) * values.shape[3] + j - before[1] for i, j in offsets])
+        inside = _cut(F.pad(weight.new_ones(1, 1, *input.shape[2:]), around), offsets, reach, every)
+        taps = _moved(input, inside, [(i - before[0]) * input.shape[3] + j - before[1] for i, j in offsets])
     else:
-        taps = _cut(F.pad(values, around), offsets, reach, every)
+        taps = _cut(F.pad(input, around), offsets, reach, every)
     seen = torch.stack(taps, 2).permute(0, 3, 4, 1, 2)  # [B, H, W, C, taps]
     places = seen.shape[1:3]
     made = F.linear(seen.flatten(3).flatten(1, 2), weight.flatten(1), bias)  # [B, H * W, O]
