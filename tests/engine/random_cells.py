@@ -94,6 +94,22 @@ KINDS: dict[str, Kind] = {
     "a matrix for both": Kind(
         lambda x, w: torch.bmm(_pair(x).transpose(0, 1), w).sum(0), lambda n, m: [(2, n, m)], _drawn
     ),
+    "by an adjacency": Kind(lambda x, w: (w @ _pair(x)).flatten(1), lambda n, m: [(3, 2)], lambda n, m: 3 * n),
+    "on either side": Kind(lambda x, w, v: torch.tanh(_pair(x) @ w).mT @ v[0], lambda n, m: [(n, m), (1, 2)], _drawn),
+    "matrices by one": Kind(
+        lambda x, y, w: torch.tanh(w @ _matrix(x, y) @ w.t()).sum(2), lambda n, m: [(m, n)], _drawn, values=2
+    ),
+    "one adjacency for all": Kind(
+        lambda x, w: torch.einsum("ij,bjd->bid", w, _pair(x).mT).sin().flatten(1),
+        lambda n, m: [(m, n)],
+        lambda n, m: 2 * m,
+    ),
+    "convolution": Kind(lambda x, w: functional.conv1d(_pair(x), w, padding=1).sum(1), lambda n, m: [(3, 2, 3)]),
+    "map": Kind(
+        lambda x, y, w, b: functional.conv2d(_matrix(x, y).unsqueeze(1), w, b, padding=(0, 1)).sin().sum((1, 3)),
+        lambda n, m: [(2, 1, 1, 3), (2,)],
+        values=2,
+    ),
     "norm of each": Kind(
         lambda x, w: functional.layer_norm(_pair(x), w.shape, w).flatten(1), lambda n, m: [(n,)], lambda n, m: 2 * n
     ),

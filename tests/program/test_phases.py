@@ -56,6 +56,20 @@ def test_a_chain_is_behind_as_a_whole_or_not_at_all() -> None:
     assert made["read"] == made["y"] == WITHIN
 
 
+def test_what_is_made_anew_of_a_state_reads_it() -> None:
+    """Turned round or repeated, the state is read where that is done: in the stage that takes it."""
+    for kind, value, form in [("take", "h", (3, 4, -1)), ("broadcast", "single", (4,))]:
+        chain = [
+            *ELMAN[:5],
+            Operation("single", "slice", ("h",), (1, 2)),
+            Operation("moved", kind, (value,), form),
+            Operation("read", "matmul", ("sum", "w")),
+            Operation("y", "add", ("read", "moved")),
+        ]
+        made = found(chain, {"h": "new", "y": "y"}, {"x", "y"})
+        assert made["read"] == made["y"] == WITHIN
+
+
 def test_a_state_of_the_input_alone_is_made_in_its_place() -> None:
     """It is no recurrence at all, but what it makes is a state, of which only one step's room there is."""
     made = found([Operation("new", "matmul", ("x", "u"))], {"h": "new"}, {"x"})
