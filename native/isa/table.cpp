@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "matmul.h"
 #include "pointwise.h"
+#include "take.h"
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
