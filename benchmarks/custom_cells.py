@@ -37,6 +37,8 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "MLSTM": ("MLSTM", {}),
     "DeltaNet": ("DeltaNet", {}),
     "SelectiveSSM": ("SelectiveSSM", {}),
+    "GraphGRU, 16 nodes": ("GraphGRU", {"nodes": 16}),
+    "ConvLSTM, 4 x 4": ("ConvLSTM", {"height": 4, "width": 4}),
 }
 GOALS = ("layer-norm LSTM", "peephole LSTM", "LiGRU", "GRU, reset before")
 
