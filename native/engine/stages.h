@@ -151,19 +151,24 @@ class Stages {
         product.last_panel = panels(kernels_, n);
         product.backwards = backwards_;
         go_on(product, mine.begin * k, mine.begin * n, mine.begin * n);
-        const bool side_by_side = product.source_stride == groups * k && product.target_stride == groups * n &&
-                                  (product.added == nullptr || product.added_stride == groups * n);
-        const bool by_row = side_by_side || groups > rows;
-        const int64_t times = side_by_side ? 1 : by_row ? rows : groups;
-        const int64_t next_source = by_row ? product.source_stride : k, next_target = by_row ? product.target_stride : n;
-        const int64_t next_added = by_row ? product.added_stride : n;
-        product.m = side_by_side ? rows * groups : by_row ? groups : rows;
-        if (by_row) product.source_stride = k, product.target_stride = product.added_stride = n;
-        for (int64_t i = 0; i < times; ++i) {
+        const Lines of_groups{groups, k, n, n}, together{rows * groups, k, n, n}, once{1, 0, 0, 0};
+        const Lines of_rows{rows, product.source_stride, product.target_stride, product.added_stride};
+        const bool side_by_side = of_rows.source == groups * k && of_rows.target == groups * n &&
+                                  (product.added == nullptr || of_rows.added == groups * n);
+        const Lines at_once = side_by_side ? together : groups > rows ? of_groups : of_rows;
+        const Lines in_turn = side_by_side ? once : groups > rows ? of_rows : of_groups;
+        product.m = at_once.count;
+        product.source_stride = at_once.source, product.target_stride = at_once.target, product.added_stride = at_once.added;
+        for (int64_t i = 0; i < in_turn.count; ++i) {
             multiply(stage, product);
-            go_on(product, next_source, next_target, next_added);
+            go_on(product, in_turn.source, in_turn.target, in_turn.added);
         }
     }
+
+    // So many lines of numbers, and how far apart they are in what a product reads and writes.
+    struct Lines {
+        int64_t count, source, target, added;
+    };
 
     static void go_on(Product<T>& product, int64_t source, int64_t target, int64_t added) {
         product.source += source, product.target += target;

@@ -90,26 +90,34 @@ ALWAYS void take_row(T* target, const T* source, const Form& form, int64_t first
     }
 }
 
-// What is taken once for each of `count` neighbours, [inner] of each after the other: squares of some neighbours and some
-// of the inner columns, which form.sizes[around + 1 ..] count, are read along the neighbours and turned.
+// Goes through some dimensions of a form, the last one fastest.
+struct Walk {
+    const Form& form;
+    int first, last;
+    int64_t at = 0, index[kDimensions] = {};
+
+    void next() {
+        for (int d = last; d >= first; --d) {
+            at += form.strides[d];
+            if (++index[d] < form.sizes[d]) return;
+            at -= index[d] * form.strides[d];
+            index[d] = 0;
+        }
+    }
+};
+
+// What is taken once for each of some neighbours, the dimension `around`, `inner` numbers of each after the other: squares
+// of some neighbours and some of these numbers are read along the neighbours and turned.
 template <class T>
-void take_turned(T* target, const T* source, const Form& form, int around, int64_t count, int64_t inner) {
+void take_turned(T* target, const T* source, const Form& form, int around, int64_t inner) {
     constexpr int lanes = kLanes<T>;
-    int64_t index[kDimensions] = {};
-    const T* from = source;
+    Walk within{form, around + 1, kDimensions - 1};
     for (int64_t done = 0; done < inner; done += lanes) {
         const int64_t some = inner - done < lanes ? inner - done : lanes;
         const T* places[lanes];
-        for (int64_t i = 0; i < some; ++i) {
-            places[i] = from;
-            from += form.strides[kDimensions - 1], ++index[kDimensions - 1];
-            for (int d = kDimensions - 1; d > around + 1 && index[d] == form.sizes[d]; --d) {
-                from += form.strides[d - 1] - index[d] * form.strides[d];
-                index[d] = 0, ++index[d - 1];
-            }
-        }
-        for (int64_t c = 0; c < count; c += lanes) {
-            const int64_t neighbours = count - c < lanes ? count - c : lanes;
+        for (int64_t i = 0; i < some; ++i, within.next()) places[i] = source + within.at;
+        for (int64_t c = 0; c < form.sizes[around]; c += lanes) {
+            const int64_t neighbours = form.sizes[around] - c < lanes ? form.sizes[around] - c : lanes;
             Vec<T> square[lanes] = {};
             for (int64_t i = 0; i < some; ++i)
                 square[i] = neighbours == lanes ? load(places[i] + c) : load_some(places[i] + c, neighbours);
@@ -133,19 +141,12 @@ ALWAYS int dimension_to_turn(const Form& form) {
 // Whole rows of a form whose innermost numbers lie apart.
 template <class T>
 void take_rows_turned(T* target, const T* source, const Form& form, int around) {
-    int64_t inner = 1, outer = 1, index[kDimensions] = {};
+    int64_t inner = 1, outer = 1;
     for (int d = 0; d < around; ++d) outer *= form.sizes[d];
     for (int d = around + 1; d < kDimensions; ++d) inner *= form.sizes[d];
-    const T* from = source + form.offset;
-    for (int64_t block = 0; block < outer; ++block, target += inner * form.sizes[around]) {
-        take_turned(target, from, form, around, form.sizes[around], inner);
-        for (int d = around - 1; d >= 0; --d) {
-            from += form.strides[d];
-            if (++index[d] < form.sizes[d]) break;
-            from -= index[d] * form.strides[d];
-            index[d] = 0;
-        }
-    }
+    Walk outside{form, 0, around - 1};
+    for (int64_t block = 0; block < outer; ++block, outside.next(), target += inner * form.sizes[around])
+        take_turned(target, source + form.offset + outside.at, form, around, inner);
 }
 
 template <class T>

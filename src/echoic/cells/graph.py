@@ -103,20 +103,21 @@ class GraphGRU(Cell):
         return GraphGRUState(self.zeros(batch_size, self.hidden_size))
 
     def project(self, inputs: Tensor) -> Tensor:
-        return self._at_nodes(inputs, self.weight_ih, self.bias_ih).flatten(-2)
+        given = inputs.unflatten(-1, (self.nodes, -1))
+        return self._at_nodes(given, self.weight_ih, self.bias_ih).flatten(-2)
 
     def update(self, projected: Tensor, state: GraphGRUState) -> tuple[Tensor, GraphGRUState]:
         gates, new = slice(2 * self.channels), slice(2 * self.channels, None)
         before = state.hidden.unflatten(-1, (self.nodes, self.channels))
         reset_x, update_x, new_x = projected.unflatten(-1, (self.nodes, -1)).chunk(3, dim=-1)
-        reset_h, update_h = self._at_nodes(state.hidden, self.weight_hh[gates]).chunk(2, dim=-1)
+        reset_h, update_h = self._at_nodes(before, self.weight_hh[gates]).chunk(2, dim=-1)
         r, z = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
-        n = torch.tanh(new_x + self._at_nodes((r * before).flatten(-2), self.weight_hh[new]))
+        n = torch.tanh(new_x + self._at_nodes(r * before, self.weight_hh[new]))
         self.observe(r=r.flatten(-2), z=z.flatten(-2), n=n.flatten(-2))
         hidden = ((1 - z) * n + z * before).flatten(-2)
         return hidden, GraphGRUState(hidden)
 
     def _at_nodes(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The same weights at every node, of [..., N * C] features and their diffusions: [..., N, outputs]."""
-        diffused = self.diffusion @ features.unflatten(-1, (self.nodes, -1))  # [..., N * S, C]
+        """The same weights at every node, of its features [..., N, C] and their diffusions: [..., N, outputs]."""
+        diffused = self.diffusion @ features  # [..., N * S, C]
         return F.linear(diffused.flatten(-2).unflatten(-1, (self.nodes, -1)), weight, bias)

@@ -150,9 +150,7 @@ class Compiled:
         native = engine.Plan(encode(plan, program, engine.opcode), plan.constants, kind)
         derived = self.recording.derived
         vectors, matrices = (tuple(derived.index(n) for n in names) for names in (plan.vectors, plan.matrices))
-        work = plan.multiplications() + sum(
-            4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise)
-        )
+        work = plan.multiplications + sum(4 * s.width * len(s.micros) for s in plan.stages if isinstance(s, Pointwise))
         if "grad.output" in program.widths:
             work += sum(s.multiplications for s in self.sums)
         summed = [self.totals[name] for name, _ in program.results if name in self.totals]

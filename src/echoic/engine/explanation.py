@@ -67,4 +67,4 @@ def _arithmetic(kernel: Kernel) -> tuple[int, int]:
     stages = kernel.plan.stages
     pointwise = sum(s.width * len(s.micros) for s in stages if isinstance(s, Pointwise))
     reduced = sum(s.width for s in stages if isinstance(s, Reduce))
-    return 2 * kernel.plan.multiplications(), pointwise + reduced
+    return 2 * kernel.plan.multiplications, pointwise + reduced

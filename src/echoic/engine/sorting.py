@@ -115,6 +115,8 @@ class Sorter:
         if node.target is operator.getitem and isinstance(self.rows.get(inputs[0]), tuple):
             self.rows[node] = self.rows[inputs[0]][node.args[1]]  # pyright: ignore
             return
+        if _only_summed(node):
+            return
         has_batch = has_rows(shape_of(node))
         on_rows = has_batch or any(i in self.rows or has_rows(shape_of(i)) for i in inputs)
         try:
@@ -122,16 +124,16 @@ class Sorter:
             if on_rows and sums_rows and not self._is_tuple(node):
                 self._defer(node)
                 return
-            if on_rows and not _only_summed(node):
+            if on_rows:
                 self.rows[node] = translate(self.translator, node)
                 if in_place(node):  # what was overwritten has the new value from here on
                     self.rows[inputs[0]] = self.rows[node]
-            elif not on_rows and all(self.before.has(i) for i in inputs):
+            elif all(self.before.has(i) for i in inputs):
                 if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
                     raise Untraceable(f"{packet} draws random numbers")
                 self.before.copy(node)
                 self.after.copy(node)
-            elif not on_rows:
+            else:
                 self.after.copy(node)
         except Untraceable as error:
             raise TraceRefusal(f"{error}{_line(node)}") from None
@@ -168,8 +170,8 @@ class Sorter:
     def _outer(self, left: Row, right: Row) -> Outer:
         """That whose sum is [M, B] by [B, N], or [M, B * G] by [B * G, N], or all [M, G] by [G, N]."""
         groups = right.width // right.dims[-1]
-        value = self.translator.turned(left) if len(left.dims) > 1 else left.value
-        return Outer(self.builder.full(value, left.width), self.builder.full(right.value, right.width), groups)
+        turned = self.translator.turned(left)
+        return Outer(self.builder.full(turned, left.width), self.builder.full(right.value, right.width), groups)
 
     def _sum(self, deferred: Outer | ColumnSum) -> fx.Node:
         """What comes from the loop for the epilogue."""

@@ -82,13 +82,14 @@ class Translator:
 
     def turned_product(self, matrix: Matrix, row: Row) -> Operand:
         """A matrix [M, K] by features [.., K, N], or [K] alone: [.., M, N]."""
-        by_rows = row if len(row.dims) > 1 else row._replace(dims=(*row.dims, 1))
-        made = self.product(self.turned(by_rows), row.width, matrix._replace(turned=not matrix.turned))
-        *before, _, n = by_rows.dims
+        made = self.product(self.turned(row), row.width, matrix._replace(turned=not matrix.turned))
+        *before, _, n = row.dims if len(row.dims) > 1 else (*row.dims, 1)
         return self.turned(Row(made, (*before, n, matrix.shape[0])))
 
     def turned(self, row: Row) -> Operand:
-        """The features [.., K, N] as [.., N, K]."""
+        """The features [.., K, N] as [.., N, K]; of [K] alone as they are."""
+        if len(row.dims) == 1:
+            return row.value
         order = torch.arange(row.width).view(row.dims).mT
         return columns(self.builder, row.value, row.width, order.flatten())
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 
 from echoic.program.operations import CHEAP, REDUCTIONS, SPREAD
-from echoic.program.program import Operation, Program
+from echoic.program.program import Operation, Program, cut_from
 
 
 class Phase(IntEnum):
@@ -85,13 +85,9 @@ class _Phases:
         return found
 
     def _reads_state(self, name: str) -> bool:
-        return any(self._read_from(operand) in self.state for operand in self._operands(name))
-
-    def _read_from(self, value: str) -> str:
-        """What is read for a value that is a place in another one, or made anew of it where it is read."""
-        while value in self.made and self.made[value].kind in {"slice", *SPREAD} and self._operands(value):
-            (value,) = self._operands(value)
-        return value
+        """Where it lies, or where what is made anew of it is read."""
+        read = {cut_from(operand, self.made, {"slice", *SPREAD}) for operand in self._operands(name)}
+        return not self.state.isdisjoint(read)
 
     def _sums_ahead(self, after: set[str]) -> None:
         """What is only added to a product belongs to it."""

@@ -119,6 +119,7 @@ class Plan:
     forms: list[tuple[int, ...]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
 
+    @property
     def multiplications(self) -> int:
         """Of all matmuls, for one row."""
         return sum(self.matrix_sizes[s.matrix] * s.groups for s in self.stages if isinstance(s, Matmul))

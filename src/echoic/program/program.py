@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,9 +89,10 @@ class Program:
         return Program(sources, tuple(reversed(kept)), results)
 
 
-def cut_from(value: Operand, made: Mapping[str, Operation]) -> Operand:
-    """The value that another is a slice of, or a slice of a slice; itself if it is none. made: operations by name."""
-    while isinstance(value, str) and value in made and made[value].kind == "slice":
+def cut_from(value: Operand, made: Mapping[str, Operation], kinds: Collection[str] = ("slice",)) -> Operand:
+    """The value that another is a slice of, or a slice of a slice, or made of by such kinds of operations; itself if it
+    is none. made: operations by name."""
+    while isinstance(value, str) and value in made and made[value].kind in kinds:
         value = made[value].operands[0]
     return value
 
