@@ -91,6 +91,7 @@ int main() {
         for (int64_t m : {1, 4, 8, 16, 32, 64, 400}) {
             const InstructionSet& set = instruction_set();
             products("float32", *set.float32, 1e-3, m, hidden, 4 * hidden);
+            if (set.bfloat16_triples != nullptr) products("triples", *set.bfloat16_triples(), 1e-3, m, hidden, 4 * hidden);
             if (set.bfloat16_pairs != nullptr) products("pairs  ", *set.bfloat16_pairs(), 1e-3, m, hidden, 4 * hidden);
             if (set.bfloat16 != nullptr) products("single ", *set.bfloat16(), 0.2, m, hidden, 4 * hidden);
         }

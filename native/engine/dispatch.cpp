@@ -22,6 +22,7 @@ DECLARE(neon)
 #undef DECLARE
 const Kernels<float>* bfloat16_kernels_amx();
 const Kernels<float>* bfloat16_pair_kernels_amx();
+const Kernels<float>* bfloat16_triple_kernels_amx();
 
 namespace {
 
@@ -48,15 +49,16 @@ std::vector<InstructionSet> available() {
     const InstructionSet all[] = {
 #if defined(__x86_64__)
 #if defined(ECHOIC_AMX)
-        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), bfloat16_kernels_amx, bfloat16_pair_kernels_amx},
+        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), bfloat16_kernels_amx, bfloat16_pair_kernels_amx,
+         bfloat16_triple_kernels_amx},
 #endif
-        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr, nullptr},
-        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr, nullptr},
-        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr, nullptr},
+        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr, nullptr, nullptr},
+        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr, nullptr, nullptr},
+        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr, nullptr, nullptr},
 #elif defined(__aarch64__)
-        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr, nullptr},
+        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr, nullptr, nullptr},
 #endif
-        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr, nullptr},
+        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr, nullptr, nullptr},
     };
     std::vector<InstructionSet> found;
     for (const InstructionSet& set : all)

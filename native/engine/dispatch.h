@@ -14,8 +14,8 @@ const std::vector<InstructionSet>& instruction_sets();  // those this processor 
 const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
 bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
 
-// Rows, at a time and in all, from which on products of pairs of bfloat16 numbers are faster, and pay for their packing.
-constexpr int64_t kRowsForPairs = 12, kRowsForPackingPairs = 256;
+// Rows, at a time and in all, from which on products of parts of numbers are faster, and pay for their packing.
+constexpr int64_t kRowsForParts = 16, kRowsForPackingParts = 256;
 
 template <class T>
 const Kernels<T>& kernels() {  // of the one in use
@@ -35,7 +35,8 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
         if ((single || pairs) && set.bfloat16 == nullptr)
             throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
         if (single) return *set.bfloat16();
-        if (pairs && rows >= kRowsForPairs && all >= kRowsForPackingPairs) return *set.bfloat16_pairs();
+        if (set.bfloat16 != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts)
+            return *(pairs ? set.bfloat16_pairs : set.bfloat16_triples)();
     }
     return kernels<T>();
 }

@@ -69,7 +69,7 @@ class ExecutionOf final : public Execution {
             if (stage.kind == Stage::matmul && stage.phase == Phase::within)
                 weight_bytes += packed_bytes(kernels_, plan, size_t(stage.matrix));
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
-        choose_kernels(shared ? 1 : int(std::min(int64_t(parts_), run.batch)));
+        choose_kernels();
         make_room(memory.packed);
         meeting_.emplace(alone ? 1 : run.threads);
         // Totals do not change with what else the machine does: one thread has all columns where others would have rows
@@ -113,12 +113,13 @@ class ExecutionOf final : public Execution {
     }
 
    private:
-    // For each matrix those for the rows of the threads, in the mean over the steps, that it is multiplied with at a time.
-    void choose_kernels(int threads) {
+    // For each matrix those for the rows that it is multiplied with at a time, in the mean over the steps: of all threads
+    // together, as bits are not to depend on how many there are.
+    void choose_kernels() {
         packed_.resize(run_.matrix_count);
         for (size_t m = 0; m < run_.matrix_count; ++m) packed_[m] = {run_.matrices[m].packed, &kernels_};
         for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within}) {
-            const int64_t times = threads * (phase == Phase::within ? run_.steps : 1);
+            const int64_t times = phase == Phase::within ? run_.steps : 1;
             for (size_t s = plan_.phase(phase).first; s < plan_.phase(phase).last; ++s)
                 if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix))) {
                     const int64_t all = run_.rows * stage.groups;

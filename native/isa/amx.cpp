@@ -33,4 +33,9 @@ const Kernels<float>* bfloat16_pair_kernels_amx() {
     return &table;
 }
 
+const Kernels<float>* bfloat16_triple_kernels_amx() {
+    static const Kernels<float> table = make_table<3>();
+    return &table;
+}
+
 }  // namespace echoic

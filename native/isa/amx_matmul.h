@@ -1,8 +1,8 @@
-// Products by the tiles of AMX: of numbers rounded to one part, or to two. Of the four products of two sums of parts the
-// smallest, of the second ones, is left out, as Henry, Tang and Heinecke do in "Leveraging the bfloat16 Artificial
-// Intelligence Datatype For Higher-Precision Computations" (2019).
+// Products by the tiles of AMX: of numbers rounded to one part, to two, or as they are, in three. Of the products of parts
+// only those are made that are not smaller than what the parts leave out: one, three of four, six of nine, as Henry, Tang and
+// Heinecke do in "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations" (2019).
 //
-// An infinite weight of two parts gives NaN. Rows with an infinity are multiplied without tiles.
+// An infinite weight of several parts gives NaN. Rows with an infinity are multiplied without tiles.
 #pragma once
 #include "amx_parts.h"
 
@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kSpan = 512, kRowsSplit = 64;  // of the source that are split at once
 
-// The weights of a step are on their way from here on: loads of tiles wait for theirs. Of two parts each is used longer, and
-// fetching them gains nothing.
+// The weights of a step are on their way from here on: loads of tiles wait for theirs. Of several parts each is used longer,
+// and fetching them gains nothing.
 template <int kParts>
 ALWAYS void fetch_step(const char* w) {
     constexpr int64_t ahead = 4;  // steps
@@ -36,47 +36,113 @@ void configure(int64_t rows, int64_t more_rows) {
     configure_tiles(tiles);
 }
 
-ALWAYS void clear_sums() {
-    clear_tile<0>();
-    clear_tile<1>();
-    clear_tile<2>();
-    clear_tile<3>();
+// The sums of some rows by a panel: [rows, kColumns]. Tiles begin with what is added and go where the sums belong, but by
+// way of memory of their own where a bias is added or the matrix ends within the panel.
+class Sums {
+   public:
+    Sums(const Product<float>& p, int64_t row, int64_t rows, int64_t panel)
+        : to_(p, row, panel * kColumns), rows_(rows), whole_(to_.columns >= kColumns) {
+        if (whole_ && to_.bias != nullptr) add_bias();
+    }
+
+    // The two tiles of rows from here on.
+    template <int kLeft, int kRight>
+    ALWAYS void begin(int64_t row) const {
+        if (!whole_ || to_.added == nullptr) {
+            clear_tile<kLeft>();
+            clear_tile<kRight>();
+        } else {
+            const float* from = to_.added + row * to_.added_stride;
+            load_tile<kLeft>(from, to_.added_stride);
+            load_tile<kRight>(from + kTileRows, to_.added_stride);
+        }
+    }
+    template <int kLeft, int kRight>
+    ALWAYS void end(int64_t row) {
+        float* to = whole_ ? to_.target + row * to_.target_stride : own_ + row * kColumns;
+        const int64_t stride = whole_ ? to_.target_stride : kColumns;
+        store_tile<kLeft>(to, stride);
+        store_tile<kRight>(to + kTileRows, stride);
+    }
+    ALWAYS void finish() const {
+        if (!whole_) to_.put_some(own_, rows_, kColumns);
+    }
+
+   private:
+    ALWAYS void add_bias() {
+        const Vec<float> left = load(to_.bias), right = load(to_.bias + kTileRows);
+        const bool adds = to_.added != nullptr;
+        for (int64_t r = 0; r < rows_; ++r) {
+            const float* added = to_.added + r * to_.added_stride;
+            store<float>(own_ + r * kColumns, adds ? left + load(added) : left);
+            store<float>(own_ + r * kColumns + kTileRows, adds ? right + load(added + kTileRows) : right);
+        }
+        to_.added = own_, to_.added_stride = kColumns;
+    }
+
+    Place<float> to_;
+    const int64_t rows_;
+    const bool whole_;
+    alignas(64) float own_[2 * kTileRows * kColumns];
+};
+
+// Where a panel's weights begin, from a step on.
+template <int kParts>
+ALWAYS const char* weights_of(const Product<float>& p, int64_t panel, int64_t step) {
+    return static_cast<const char*>(p.packed) + (panel * steps_of(p.k) + step) * kStepBytes<kParts>;
 }
 
-// A block of columns by the rows in tile 4, and their second parts in tile 5.
+// A block of columns by the rows in tile 4, and their further parts in those that follow. In every block of a product parts
+// are multiplied in one order, so that bits do not depend on which rows are taken together: of three the parts 2, 1 and 0 of
+// the rows by 0 of the weights, 0 by 2, 0 and 1 by 1.
 template <int kParts, int kSums>
 ALWAYS void add_products(const char* w) {
-    constexpr int weights = kParts == 1 ? 5 + kSums % 3 : 6;
+    constexpr int weights = kParts == 1 ? 5 + kSums % 3 : kParts == 2 ? 6 : 7;
     load_tile<weights>(w);
+    if constexpr (kParts == 3) add_product<kSums, 6, weights>();
+    if constexpr (kParts > 1) add_product<kSums, 5, weights>();
     add_product<kSums, 4, weights>();
-    if constexpr (kParts == 1) return;
-    add_product<kSums, 5, weights>();
-    load_tile<7>(w + kTileBytes);
-    add_product<kSums, 4, 7>();
+    if constexpr (kParts == 3) {
+        load_tile<7>(w + 2 * kTileBytes);
+        add_product<kSums, 4, 7>();
+    }
+    if constexpr (kParts > 1) {
+        load_tile<7>(w + kTileBytes);
+        add_product<kSums, 4, 7>();
+    }
+    if constexpr (kParts == 3) add_product<kSums, 5, 7>();
 }
 
-// A block of rows by one panel or two: [rows, 2 or 4 tiles].
-template <int kParts>
-void one_block(const char* x, const char* w, const char* other, int64_t steps, float* sums) {
-    constexpr int64_t wide = 4 * kTileRows;
-    clear_sums();
-    for (int64_t s = 0; s < steps; ++s, x += kBlockBytes<kParts>, w += kStepBytes<kParts>) {
+// A block of up to kTileRows rows by a panel and, if there is one, the next.
+template <int kParts, bool kNext>
+void one_block(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
+    const char *w = weights_of<kParts>(p, panel, from), *next = weights_of<kParts>(p, panel + kNext, from);
+    Sums sums(p, row, rows, panel), of_next(p, row, kNext ? rows : 0, panel + kNext);
+    sums.begin<0, 1>(0);
+    if constexpr (kNext) of_next.begin<2, 3>(0);
+    for (int64_t s = 0; s < steps; ++s, x += kBlockBytes<kParts>, w += kStepBytes<kParts>, next += kStepBytes<kParts>) {
         fetch_step<kParts>(w);
         load_tile<4>(x);
         if constexpr (kParts > 1) load_tile<5>(x + kTileBytes);
+        if constexpr (kParts > 2) load_tile<6>(x + 2 * kTileBytes);
         add_products<kParts, 0>(w);
         add_products<kParts, 1>(w + kBlockBytes<kParts>);
-        if (other == nullptr) continue;
-        fetch_step<kParts>(other);
-        add_products<kParts, 2>(other);
-        add_products<kParts, 3>(other + kBlockBytes<kParts>);
-        other += kStepBytes<kParts>;
+        if constexpr (!kNext) continue;
+        fetch_step<kParts>(next);
+        add_products<kParts, 2>(next);
+        add_products<kParts, 3>(next + kBlockBytes<kParts>);
     }
-    store_tile<0>(sums, wide);
-    store_tile<1>(sums + kTileRows, wide);
-    if (other == nullptr) return;
-    store_tile<2>(sums + 2 * kTileRows, wide);
-    store_tile<3>(sums + 3 * kTileRows, wide);
+    sums.end<0, 1>(0);
+    if constexpr (kNext) of_next.end<2, 3>(0);
+    sums.finish();
+    if constexpr (kNext) of_next.finish();
+}
+
+// A block of rows by two panels, or by the last one.
+template <int kParts>
+ALWAYS void by_two_panels(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from,
+                          int64_t steps) {
+    (panel + 1 < p.last_panel ? one_block<kParts, true> : one_block<kParts, false>)(p, x, row, rows, panel, from, steps);
 }
 
 // Two blocks of rows, in tiles 4 and 5, by two of columns, in 6 and 7.
@@ -86,78 +152,47 @@ ALWAYS void add_both() {
     add_product<2, 5, 6>();
     add_product<3, 5, 7>();
 }
-ALWAYS void add_both(const char* x, const char* more) {
-    load_tile<4>(x);
-    load_tile<5>(more);
+
+// A part of the rows, by the same of the weights as before.
+ALWAYS void add_both(const char* x, const char* more, int part) {
+    load_tile<4>(x + part * kTileBytes);
+    load_tile<5>(more + part * kTileBytes);
     add_both();
 }
 
-// Two blocks of rows by a panel: [rows, 2 tiles].
+// The other way round, of a panel.
 template <int kParts>
-void two_blocks(const char* x, const char* more, const char* w, int64_t steps, float* sums) {
-    constexpr int64_t wide = kColumns;
-    clear_sums();
-    for (int64_t s = 0; s < steps; ++s, w += kStepBytes<kParts>) {
-        fetch_step<kParts>(w);
-        load_tile<6>(w);
-        load_tile<7>(w + kBlockBytes<kParts>);
-        // The first parts of the rows come last: the second ones of the weights need them, too
-        if constexpr (kParts == 2) add_both(x + kTileBytes, more + kTileBytes);
-        add_both(x, more);
-        if constexpr (kParts == 2) {
-            load_tile<6>(w + kTileBytes);
-            load_tile<7>(w + kBlockBytes<kParts> + kTileBytes);
-            add_both();
-        }
-        x += kBlockBytes<kParts>, more += kBlockBytes<kParts>;
-    }
-    store_tile<0>(sums, wide);
-    store_tile<1>(sums + kTileRows, wide);
-    float* below = sums + kTileRows * kColumns;
-    store_tile<2>(below, wide);
-    store_tile<3>(below + kTileRows, wide);
-}
-
-// Sums [rows, wide] to where they belong, those of a panel.
-ALWAYS void put(const Product<float>& p, int64_t row, int64_t rows, int64_t panel, const float* sums, int64_t wide) {
-    Place<float> to(p, row, panel * kColumns);
-    if (to.columns < kColumns) return to.put_some(sums, rows, wide);
-    for (int64_t r = 0; r < rows; ++r, sums += wide, to.target += to.target_stride) {
-        Vec<float> left = load(sums), right = load(sums + kTileRows);
-        if (to.added != nullptr) {
-            left += load(to.added), right += load(to.added + kTileRows);
-            to.added += to.added_stride;
-        }
-        if (to.bias != nullptr) left += load(to.bias), right += load(to.bias + kTileRows);
-        store<float>(to.target, left);
-        store<float>(to.target + kTileRows, right);
-    }
-}
-
-// Where a panel's weights begin, from a step on.
-template <int kParts>
-ALWAYS const char* weights_of(const Product<float>& p, int64_t panel, int64_t step) {
-    return static_cast<const char*>(p.packed) + (panel * steps_of(p.k) + step) * kStepBytes<kParts>;
-}
-
-// A block of up to kTileRows rows by two panels, or the last one.
-template <int kParts>
-void multiply(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
-    alignas(64) float sums[kTileRows * 4 * kTileRows];
-    const bool two = panel + 1 < p.last_panel;
-    one_block<kParts>(x, weights_of<kParts>(p, panel, from), two ? weights_of<kParts>(p, panel + 1, from) : nullptr, steps,
-                      sums);
-    put(p, row, rows, panel, sums, 4 * kTileRows);
-    if (two) put(p, row, rows, panel + 1, sums + 2 * kTileRows, 4 * kTileRows);
+ALWAYS void load_weights(const char* w, int part) {
+    load_tile<6>(w + part * kTileBytes);
+    load_tile<7>(w + kBlockBytes<kParts> + part * kTileBytes);
 }
 
 // Two blocks of rows, the first of kTileRows, by a panel.
 template <int kParts>
-void multiply_both(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from,
-                   int64_t steps) {
-    alignas(64) float sums[2 * kTileRows * kColumns];
-    two_blocks<kParts>(x, x + kSpan / kTileDepth * kBlockBytes<kParts>, weights_of<kParts>(p, panel, from), steps, sums);
-    put(p, row, rows, panel, sums, kColumns);
+void two_blocks(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
+    const char *w = weights_of<kParts>(p, panel, from), *more = x + kSpan / kTileDepth * kBlockBytes<kParts>;
+    Sums sums(p, row, rows, panel);
+    sums.begin<0, 1>(0);
+    sums.begin<2, 3>(kTileRows);
+    for (int64_t s = 0; s < steps; ++s, w += kStepBytes<kParts>, x += kBlockBytes<kParts>, more += kBlockBytes<kParts>) {
+        fetch_step<kParts>(w);
+        load_weights<kParts>(w, 0);
+        // From one product to the next either the rows stay or the weights
+        if constexpr (kParts == 3) add_both(x, more, 2);
+        if constexpr (kParts > 1) add_both(x, more, 1);
+        add_both(x, more, 0);
+        if constexpr (kParts == 1) continue;
+        if constexpr (kParts == 3) {
+            load_weights<kParts>(w, 2);
+            add_both();
+        }
+        load_weights<kParts>(w, 1);
+        add_both();
+        if constexpr (kParts == 3) add_both(x, more, 1);
+    }
+    sums.end<0, 1>(0);
+    sums.end<2, 3>(kTileRows);
+    sums.finish();
 }
 
 // Rows, from a column on, as tiles. Whether there is an infinity among the numbers: as a sum of parts it would be NaN.
@@ -233,11 +268,11 @@ void some_rows(const Product<float>& whole, int64_t row, int64_t rows) {
                 const int64_t both = lesser(pair, last - r);
                 take(kTileRows, both - kTileRows);
                 for (int64_t each = panel; each < panel + 2 && each < p.last_panel; ++each)
-                    multiply_both<kParts>(p, x + r / kTileRows * block_bytes, row + r, both, each, from, steps);
+                    two_blocks<kParts>(p, x + r / kTileRows * block_bytes, row + r, both, each, from, steps);
             }
             if (last == rows) continue;
             take(rows - last, 0);
-            multiply<kParts>(p, x + last / kTileRows * block_bytes, row + last, rows - last, panel, from, steps);
+            by_two_panels<kParts>(p, x + last / kTileRows * block_bytes, row + last, rows - last, panel, from, steps);
         }
         p.added = p.target, p.added_stride = p.target_stride, p.bias = nullptr;  // spans add up
     }
@@ -253,7 +288,7 @@ template <int kParts>
 void matmul_transposed_parts(const Product<float>& p) {
     configure<kParts>(p.m, 0);
     for (int64_t panel = p.first_panel; panel < p.last_panel; panel += 2)
-        multiply<kParts>(p, reinterpret_cast<const char*>(p.source), 0, p.m, panel, 0, steps_of(p.k));
+        by_two_panels<kParts>(p, reinterpret_cast<const char*>(p.source), 0, p.m, panel, 0, steps_of(p.k));
     release_tiles();
 }
 

@@ -1,6 +1,6 @@
-// Numbers as the tiles of AMX multiply them: rounded to a bfloat16 number, their one part, or to the sum of two, whose 16
-// significant bits are off by less than 2^-17 of them (above 1e-30: tiles know no subnormal numbers). And matrices laid out
-// as tiles of such parts.
+// Numbers as the tiles of AMX multiply them: rounded to a bfloat16 number, their one part, to the sum of two, whose 16
+// significant bits are off by less than 2^-17 of them, or as they are, the sum of three (above 1e-30: tiles know no subnormal
+// numbers). And matrices laid out as tiles of such parts.
 #pragma once
 #include <immintrin.h>
 
@@ -29,8 +29,11 @@ ALWAYS int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 ALWAYS void store_bytes(char* to, VecBits v) { __builtin_memcpy(to, &v, sizeof v); }
 
-// Sixteen pairs of bfloat16 numbers, the nearest ones, and what they are.
+// Sixteen pairs of bfloat16 numbers, and what they are: the nearest ones, or of three parts what is left when the ends are
+// cut off, as the next ones hold these in any case.
+template <int kParts>
 ALWAYS VecBits paired(Vec<float> first, Vec<float> second) {
+    if constexpr (kParts == 3) return (VecBits)first >> 16 | ((VecBits)second & 0xffff0000u);
     typedef uint16_t Places __attribute__((vector_size(64)));
     constexpr Places side_by_side = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
@@ -43,9 +46,9 @@ ALWAYS Vec<float> second_of(VecBits pairs) { return (Vec<float>)(pairs & 0xffff0
 // A row of a tile for each part.
 template <int kParts>
 ALWAYS void store_parts(char* to, Vec<float> first, Vec<float> second) {
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int part = 0; part < kParts; ++part) {
-        const VecBits pairs = paired(first, second);
+        const VecBits pairs = paired<kParts>(first, second);
         store_bytes(to + part * kTileBytes, pairs);
         first -= first_of(pairs), second -= second_of(pairs);
     }

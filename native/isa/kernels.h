@@ -112,9 +112,11 @@ struct InstructionSet {
     bool (*available)();
     const Kernels<float>* float32;
     const Kernels<double>* float64;
-    // As float32, but products are of numbers rounded to bfloat16, or to the sum of two; null: it has none.
+    // As float32, but products are of numbers rounded to bfloat16, to the sum of two, or to that of three, which is what they
+    // are; null: it has none.
     const Kernels<float>* (*bfloat16)();
     const Kernels<float>* (*bfloat16_pairs)();
+    const Kernels<float>* (*bfloat16_triples)();
 };
 
 }  // namespace echoic

@@ -36,6 +36,10 @@ ALWAYS void load_tile(const char* from) {
 
 // Rows that lie so many floats apart.
 template <int kTile>
+ALWAYS void load_tile(const float* from, int64_t stride) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride * 4), "i"(kTile) : "memory");
+}
+template <int kTile>
 ALWAYS void store_tile(float* to, int64_t stride) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride * 4), "i"(kTile) : "memory");
 }

@@ -337,9 +337,9 @@ double rounded(double number) {
     return std::ldexp(std::nearbyint(std::ldexp(number, 8 - exponent)), exponent - 8);
 }
 
-// What is multiplied is rounded, or is the sum of two such numbers, whose smaller parts are not multiplied with each other.
-// Sums are float32.
-void rounded_product(const Kernels<float>& kernels, Random& random, bool pairs, int64_t m, int64_t k, int64_t n) {
+// Of so many parts: what is multiplied is rounded, or is the sum of two such numbers, whose smaller parts are not multiplied
+// with each other, or is what it is. Sums are float32.
+void product_of_parts(const Kernels<float>& kernels, Random& random, int parts, int64_t m, int64_t k, int64_t n) {
     const std::vector<float> x = random.numbers<float>(m * k), w = random.numbers<float>(k * n);
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel;
     std::vector<float> packed(size_t(panels * kernels.panel * kernels.depth(k))), target(size_t(m * n), float(kNaN));
@@ -351,7 +351,8 @@ void rounded_product(const Kernels<float>& kernels, Random& random, bool pairs, 
             for (int64_t i = 0; i < k; ++i) {
                 const double left = x[size_t(r * k + i)], right = w[size_t(i * n + c)];
                 const double a = rounded(left), b = rounded(right);
-                const double product = a * b + (pairs ? a * rounded(right - b) + rounded(left - a) * b : 0);
+                const double pairs = a * b + a * rounded(right - b) + rounded(left - a) * b;
+                const double product = parts == 1 ? a * b : parts == 2 ? pairs : left * right;
                 sum += product, sizes += std::abs(product);
             }
             CHECK(std::abs(target[size_t(r * n + c)] - sum) <= 1e-6 * sizes);
@@ -359,10 +360,10 @@ void rounded_product(const Kernels<float>& kernels, Random& random, bool pairs, 
 }
 
 // Small whole numbers are not changed by rounding.
-void bfloat16_kernels(const Kernels<float>& kernels, bool pairs, Random& random) {
+void kernels_of_parts(const Kernels<float>& kernels, int parts, Random& random) {
     for (int64_t m : {1, 2, 5, 15, 16, 17, 31, 32, 33, 50})
         for (auto [k, n] : {std::pair(1, 1), {3, 7}, {31, 33}, {32, 32}, {33, 130}, {512, 40}, {513, 31}, {1100, 67}}) {
-            rounded_product(kernels, random, pairs, m, k, n);
+            product_of_parts(kernels, random, parts, m, k, n);
             for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
         }
     for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}})
@@ -450,9 +451,11 @@ void every_kernel() {
                 for (auto [k, n] : {std::pair(1, 1), {3, 7}, {40, 3}, {16, 129}, {512, 48}, {513, 17}, {1100, 67}})
                     for (int how = 0; how < 4; ++how) product_int8(*set.float32, random, m, k, n, how & 1, how & 2);
         if constexpr (sizeof(T) == sizeof(float))
-            for (bool pairs : {false, true})
-                if (set.bfloat16 != nullptr)
-                    bfloat16_kernels(*(pairs ? set.bfloat16_pairs : set.bfloat16)(), pairs, random);
+            if (set.bfloat16 != nullptr) {
+                kernels_of_parts(*set.bfloat16(), 1, random);
+                kernels_of_parts(*set.bfloat16_pairs(), 2, random);
+                kernels_of_parts(*set.bfloat16_triples(), 3, random);
+            }
         if (failures() != before) std::fprintf(stderr, "  %s, %d bytes a number\n", set.name, int(sizeof(T)));
     }
 }
