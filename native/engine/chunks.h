@@ -31,8 +31,10 @@ class Chunks {
         for (size_t port : plan.wide) width += plan.ports[port];
         needed_ = plan.phase(Phase::within).first > 0 || plan.phase(Phase::within).last < plan.stages.size();
         if (!needed_ || most == 0) return;
-        const int64_t fitting = kBytes / std::max(int64_t(1), most * width * int64_t(number_bytes));
-        steps_ = std::clamp(std::max(fitting, (kRows + most - 1) / most), int64_t(1), run.steps);
+        const int64_t bytes = std::max(int64_t(1), most * width * int64_t(number_bytes));
+        auto steps_of = [most](int64_t rows) { return (rows + most - 1) / most; };
+        const int64_t wished = std::max(kBytes / bytes, std::min(steps_of(kRows), kMostBytes / bytes));
+        steps_ = std::clamp(std::max(wished, steps_of(kLeastRows)), int64_t(1), run.steps);
         room_ = steps_ * most;
         chunk_.positions.resize(size_t(steps_));
     }
@@ -58,8 +60,9 @@ class Chunks {
     }
 
    private:
-    static constexpr int64_t kBytes = 128 << 10;  // of scratch: a part of the second cache
-    static constexpr int64_t kRows = 48;          // for which weights are worth reading
+    // Of scratch as much as this, a part of the second cache, or for as many rows if these do not need too much of it; in any
+    // case for some, for which weights are worth reading.
+    static constexpr int64_t kBytes = 128 << 10, kRows = 128, kMostBytes = 512 << 10, kLeastRows = 48;
 
     bool lies_evenly() const {
         const int64_t all = run_.active[0];
