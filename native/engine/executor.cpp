@@ -46,7 +46,7 @@ bool splits_columns(const echoic_run& run, size_t weight_bytes) {
     constexpr size_t kWorthMeeting = 128 << 10, kMoreThanCoresKeep = 2 << 20;
     if (run.threads == 1) return false;
     return (weight_bytes >= kWorthMeeting && run.batch < 2 * run.threads) ||
-           (weight_bytes >= kMoreThanCoresKeep && run.batch <= 4 * run.threads);
+           (weight_bytes >= kMoreThanCoresKeep && run.batch <= 16 * run.threads);
 }
 
 // Calls in which threads are not to wait for each other, since other work held them up.
