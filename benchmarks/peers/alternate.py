@@ -46,12 +46,20 @@ def heading(given: argparse.Namespace) -> str:
 
 
 def agree(what: str, layers: Sequence[nn.Module], results: Callable[[nn.Module], Sequence[Tensor]]) -> None:
-    """Stop unless the first layer's results, outputs and gradients, are the second's."""
-    found, expected = (results(layer) for layer in layers)
+    """Stop unless the first layer's results, outputs and gradients, are those of one of the others."""
+    found, *others = (results(layer) for layer in layers)
+    problems = [_difference(found, expected) for expected in others]
+    if all(problems):
+        sys.exit(f"No figures. {what}: {problems[0]}")
+
+
+def _difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
+    """What is not the same among results; empty if they are."""
     for position, (a, b) in enumerate(zip(found, expected, strict=True)):
         error = float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
         if not error <= TOLERANCE:  # a NaN does not agree either
-            sys.exit(f"No figures. {what}: result {position} {list(a.shape)} differs by {error:.1e} of the largest.")
+            return f"result {position} {list(a.shape)} differs by {error:.1e} of the largest."
+    return ""
 
 
 @dataclass

@@ -36,11 +36,11 @@ void configure(int64_t rows, int64_t more_rows) {
     configure_tiles(tiles);
 }
 
-// The sums of some rows by a panel: [rows, kColumns]. Tiles begin with what is added and go where the sums belong, but by
+// The sums of some rows by a panel: [rows, kColumns], up to two blocks. Tiles begin with what is added and go where the sums belong, but by
 // way of memory of their own where a bias is added or the matrix ends within the panel.
-class Sums {
+class PanelSums {
    public:
-    Sums(const Product<float>& p, int64_t row, int64_t rows, int64_t panel)
+    PanelSums(const Product<float>& p, int64_t row, int64_t rows, int64_t panel)
         : to_(p, row, panel * kColumns), rows_(rows), whole_(to_.columns >= kColumns) {
         if (whole_ && to_.bias != nullptr) add_bias();
     }
@@ -71,11 +71,10 @@ class Sums {
    private:
     ALWAYS void add_bias() {
         const Vec<float> left = load(to_.bias), right = load(to_.bias + kTileRows);
-        const bool adds = to_.added != nullptr;
         for (int64_t r = 0; r < rows_; ++r) {
-            const float* added = to_.added + r * to_.added_stride;
-            store<float>(own_ + r * kColumns, adds ? left + load(added) : left);
-            store<float>(own_ + r * kColumns + kTileRows, adds ? right + load(added + kTileRows) : right);
+            const float* added = to_.added == nullptr ? nullptr : to_.added + r * to_.added_stride;
+            store<float>(own_ + r * kColumns, added == nullptr ? left : left + load(added));
+            store<float>(own_ + r * kColumns + kTileRows, added == nullptr ? right : right + load(added + kTileRows));
         }
         to_.added = own_, to_.added_stride = kColumns;
     }
@@ -117,7 +116,7 @@ ALWAYS void add_products(const char* w) {
 template <int kParts, bool kNext>
 void one_block(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
     const char *w = weights_of<kParts>(p, panel, from), *next = weights_of<kParts>(p, panel + kNext, from);
-    Sums sums(p, row, rows, panel), of_next(p, row, kNext ? rows : 0, panel + kNext);
+    PanelSums sums(p, row, rows, panel), of_next(p, row, kNext ? rows : 0, panel + kNext);
     sums.begin<0, 1>(0);
     if constexpr (kNext) of_next.begin<2, 3>(0);
     for (int64_t s = 0; s < steps; ++s, x += kBlockBytes<kParts>, w += kStepBytes<kParts>, next += kStepBytes<kParts>) {
@@ -171,7 +170,7 @@ ALWAYS void load_weights(const char* w, int part) {
 template <int kParts>
 void two_blocks(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
     const char *w = weights_of<kParts>(p, panel, from), *more = x + kSpan / kTileDepth * kBlockBytes<kParts>;
-    Sums sums(p, row, rows, panel);
+    PanelSums sums(p, row, rows, panel);
     sums.begin<0, 1>(0);
     sums.begin<2, 3>(kTileRows);
     for (int64_t s = 0; s < steps; ++s, w += kStepBytes<kParts>, x += kBlockBytes<kParts>, more += kBlockBytes<kParts>) {

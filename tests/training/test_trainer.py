@@ -179,7 +179,7 @@ def test_max_minutes_counts_what_was_spent_before(monkeypatch):
     monkeypatch.setattr("echoic.training.budget.time.monotonic", lambda: clock[0])
     outcome = Trainer(make_toy(), ToyBatches(), score, settings(max_minutes=1.0), "cpu", spent=3600.0).run()
     assert outcome.steps == 1
-    assert outcome.stopped_because.startswith("stopped after 1 minutes")
+    assert outcome.stopped_because.startswith("stopped after 1 minute;")
 
 
 def test_budget_of_a_real_clock_ends():

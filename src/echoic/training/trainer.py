@@ -155,7 +155,8 @@ class _Session:
         if self.interrupt.asked:
             self.stopped = "stopped by Ctrl-C; --resume continues"
         elif self.budget.exhausted:
-            self.stopped = f"stopped after {self.settings.max_minutes:g} minutes"
+            minutes = self.settings.max_minutes
+            self.stopped = f"stopped after {minutes:g} minute{'' if minutes == 1 else 's'}"
         else:
             if self.budget.validation_due():
                 self._validate()
