@@ -84,22 +84,34 @@ void pack_parts(const float* source, int64_t row_stride, int64_t column_stride, 
         }
 }
 
+// Some columns of the rows after the next kTileDepth ones are on their way from here on: rows lie far apart, in memory or the
+// third cache.
+ALWAYS void fetch_next_rows(const float* const* rows, int64_t low, int64_t k, int64_t column) {
+    for (int64_t row = low + kTileDepth; row < lesser(low + 2 * kTileDepth, k); ++row)
+        __builtin_prefetch(rows[row] + column);
+}
+
 template <int kParts>
 void pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* packed) {
-    char* to = reinterpret_cast<char*>(packed);
-    for (int64_t first = 0; first < n; first += kColumns)
-        for (int64_t low = 0; low < k; low += kTileDepth, to += kStepBytes<kParts>)
+    for (int64_t low = 0; low < k; low += kTileDepth) {
+        char* to = reinterpret_cast<char*>(packed) + low / kTileDepth * kStepBytes<kParts>;
+        for (int64_t first = 0; first < n; first += kColumns, to += steps_of(k) * kStepBytes<kParts>) {
+            fetch_next_rows(rows, low, k, first);
+            fetch_next_rows(rows, low, k, first + kTileRows);
             pack_step<kParts>(
                 [&](int64_t r, int64_t c) { return load_up_to(rows[low + r] + first + c, n - first - c); },
                 lesser(kTileDepth, k - low), to);
+        }
+    }
 }
 
 // Blocks of kTileRows columns, of each the tiles of all rows.
 template <int kParts>
 void deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end, float* blocks) {
-    char* to = reinterpret_cast<char*>(blocks);
-    for (int64_t column = begin; column < end; column += kTileRows)
-        for (int64_t low = 0; low < k; low += kTileDepth, to += kBlockBytes<kParts>) {
+    for (int64_t low = 0; low < k; low += kTileDepth) {
+        char* to = reinterpret_cast<char*>(blocks) + low / kTileDepth * kBlockBytes<kParts>;
+        for (int64_t column = begin; column < end; column += kTileRows, to += steps_of(k) * kBlockBytes<kParts>) {
+            fetch_next_rows(rows, low, k, column);
             Vec<float> square[2][kTileRows];
 #pragma GCC unroll 2
             for (int half = 0; half < 2; ++half) {
@@ -111,6 +123,7 @@ void deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end,
             }
             for (int64_t r = 0; r < kTileRows; ++r) store_parts<kParts>(to + r * 64, square[0][r], square[1][r]);
         }
+    }
 }
 
 }  // namespace
