@@ -91,9 +91,10 @@ int main() {
         for (int64_t m : {1, 4, 8, 16, 32, 64, 400}) {
             const InstructionSet& set = instruction_set();
             products("float32", *set.float32, 1e-3, m, hidden, 4 * hidden);
-            if (set.bfloat16_triples != nullptr) products("triples", *set.bfloat16_triples(), 1e-3, m, hidden, 4 * hidden);
-            if (set.bfloat16_pairs != nullptr) products("pairs  ", *set.bfloat16_pairs(), 1e-3, m, hidden, 4 * hidden);
-            if (set.bfloat16 != nullptr) products("single ", *set.bfloat16(), 0.2, m, hidden, 4 * hidden);
+            for (int parts = 3; parts > 0 && set.of_parts != nullptr; --parts) {
+                const char* name = parts == 3 ? "triples" : parts == 2 ? "pairs  " : "single ";
+                products(name, *set.of_parts(parts), parts == 1 ? 0.2 : 1e-3, m, hidden, 4 * hidden);
+            }
         }
     operation("exp", op_exp);
     operation("sigmoid", op_sigmoid);

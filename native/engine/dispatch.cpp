@@ -20,9 +20,7 @@ DECLARE(v2) DECLARE(v3) DECLARE(v4)
 DECLARE(neon)
 #endif
 #undef DECLARE
-const Kernels<float>* bfloat16_kernels_amx();
-const Kernels<float>* bfloat16_pair_kernels_amx();
-const Kernels<float>* bfloat16_triple_kernels_amx();
+const Kernels<float>* kernels_of_parts_amx(int parts);
 
 namespace {
 
@@ -49,16 +47,15 @@ std::vector<InstructionSet> available() {
     const InstructionSet all[] = {
 #if defined(__x86_64__)
 #if defined(ECHOIC_AMX)
-        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), bfloat16_kernels_amx, bfloat16_pair_kernels_amx,
-         bfloat16_triple_kernels_amx},
+        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), kernels_of_parts_amx},
 #endif
-        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr, nullptr, nullptr},
-        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr, nullptr, nullptr},
-        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr, nullptr, nullptr},
+        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr},
+        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr},
+        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr},
 #elif defined(__aarch64__)
-        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr, nullptr, nullptr},
+        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr},
 #endif
-        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr, nullptr, nullptr},
+        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr},
     };
     std::vector<InstructionSet> found;
     for (const InstructionSet& set : all)

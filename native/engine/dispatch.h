@@ -32,11 +32,11 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
     if constexpr (sizeof(T) == sizeof(float)) {
         const InstructionSet& set = instruction_set();
         const bool single = plan.type == ECHOIC_BFLOAT16, pairs = plan.type == ECHOIC_BFLOAT16_PAIRS;
-        if ((single || pairs) && set.bfloat16 == nullptr)
+        if ((single || pairs) && set.of_parts == nullptr)
             throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
-        if (single) return *set.bfloat16();
-        if (set.bfloat16 != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts)
-            return *(pairs ? set.bfloat16_pairs : set.bfloat16_triples)();
+        if (single) return *set.of_parts(1);
+        if (set.of_parts != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts)
+            return *set.of_parts(pairs ? 2 : 3);
     }
     return kernels<T>();
 }

@@ -48,7 +48,7 @@ const char* echoic_instruction_set_name(int index) {
     return index >= 0 && size_t(index) < sets.size() ? sets[size_t(index)].name : nullptr;
 }
 
-int echoic_has_bfloat16(void) { return echoic::instruction_set().bfloat16 != nullptr; }
+int echoic_has_bfloat16(void) { return echoic::instruction_set().of_parts != nullptr; }
 
 int echoic_choose_instruction_set(const char* name, char* message, size_t size) {
     if (echoic::choose_instruction_set(name)) return 1;

@@ -23,19 +23,9 @@ Kernels<float> make_table() {
 
 }  // namespace
 
-const Kernels<float>* bfloat16_kernels_amx() {
-    static const Kernels<float> table = make_table<1>();
-    return &table;
-}
-
-const Kernels<float>* bfloat16_pair_kernels_amx() {
-    static const Kernels<float> table = make_table<2>();
-    return &table;
-}
-
-const Kernels<float>* bfloat16_triple_kernels_amx() {
-    static const Kernels<float> table = make_table<3>();
-    return &table;
+const Kernels<float>* kernels_of_parts_amx(int parts) {
+    static const Kernels<float> tables[] = {make_table<1>(), make_table<2>(), make_table<3>()};
+    return &tables[parts - 1];
 }
 
 }  // namespace echoic

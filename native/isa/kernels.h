@@ -112,11 +112,9 @@ struct InstructionSet {
     bool (*available)();
     const Kernels<float>* float32;
     const Kernels<double>* float64;
-    // As float32, but products are of numbers rounded to bfloat16, to the sum of two, or to that of three, which is what they
-    // are; null: it has none.
-    const Kernels<float>* (*bfloat16)();
-    const Kernels<float>* (*bfloat16_pairs)();
-    const Kernels<float>* (*bfloat16_triples)();
+    // As float32, but products are of numbers rounded to bfloat16, their one part, to the sum of two, or to that of three, which
+    // is what they are; null: it has none.
+    const Kernels<float>* (*of_parts)(int parts);
 };
 
 }  // namespace echoic

@@ -451,11 +451,8 @@ void every_kernel() {
                 for (auto [k, n] : {std::pair(1, 1), {3, 7}, {40, 3}, {16, 129}, {512, 48}, {513, 17}, {1100, 67}})
                     for (int how = 0; how < 4; ++how) product_int8(*set.float32, random, m, k, n, how & 1, how & 2);
         if constexpr (sizeof(T) == sizeof(float))
-            if (set.bfloat16 != nullptr) {
-                kernels_of_parts(*set.bfloat16(), 1, random);
-                kernels_of_parts(*set.bfloat16_pairs(), 2, random);
-                kernels_of_parts(*set.bfloat16_triples(), 3, random);
-            }
+            for (int parts : {1, 2, 3})
+                if (set.of_parts != nullptr) kernels_of_parts(*set.of_parts(parts), parts, random);
         if (failures() != before) std::fprintf(stderr, "  %s, %d bytes a number\n", set.name, int(sizeof(T)));
     }
 }
