@@ -1,6 +1,7 @@
 // Which steps are done at once ahead of the recurrence and behind it, and where their rows lie.
 #pragma once
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "engine.h"
@@ -8,11 +9,24 @@
 
 namespace echoic {
 
-// The rows of a thread: of the ranks first, first + every, first + 2 every ...
+// The rows of a thread: of the ranks first, first + every, first + 2 every ... before end.
 struct Ranks {
-    int64_t first = 0, every = 1;
-    int64_t among(int64_t ranks) const { return ranks <= first ? 0 : (ranks - first + every - 1) / every; }
+    int64_t first = 0, every = 1, end = std::numeric_limits<int64_t>::max();
+    int64_t among(int64_t ranks) const {
+        const int64_t last = std::min(ranks, end);
+        return last <= first ? 0 : (last - first + every - 1) / every;
+    }
 };
+
+// The ranks of one part of several. Every n-th, as those of most steps come first. But those that follow each other where all
+// have as many and each part enough of them for its products, or as the tiles of these take: a processor that foresees what lies
+// next in memory takes lines from under the other threads (writing them was 2.5 times as fast without).
+inline Ranks ranks_of(const echoic_run& run, int64_t part, int64_t parts) {
+    constexpr int64_t kEnough = 64, kTile = 16;
+    const bool dense = run.steps == 0 || run.active[run.steps - 1] == run.batch;
+    if (!dense || (run.batch < kEnough * parts && run.batch % (kTile * parts) != 0)) return {part, parts};
+    return {run.batch * part / parts, 1, run.batch * (part + 1) / parts};
+}
 
 // The steps [low, high), of which a thread has so many rows together.
 struct Chunk {
@@ -24,7 +38,7 @@ struct Chunk {
 class Chunks {
    public:
     Chunks(const Plan& plan, const echoic_run& run, Ranks ranks, size_t number_bytes)
-        : run_(run), ranks_(ranks), even_(run.steps > 0 && lies_evenly()) {
+        : run_(run), ranks_(ranks), even_(run.steps > 0 && lies_evenly()), in_runs_(run.steps > 0 && !even_ && lies_in_runs()) {
         steps_ = run.steps;
         const int64_t most = run.steps > 0 ? ranks.among(run.active[0]) : 0;
         int64_t width = 0;
@@ -40,6 +54,7 @@ class Chunks {
     }
 
     bool even() const { return even_; }   // the rows of a chunk follow each other in packed arrays, a fixed distance apart
+    bool in_runs() const { return in_runs_; }  // all steps have as many, and they themselves lie a fixed distance apart
     int64_t steps() const { return steps_; }
     int64_t room() const { return room_; }  // rows of the largest chunk
 
@@ -66,7 +81,8 @@ class Chunks {
 
     bool lies_evenly() const {
         const int64_t all = run_.active[0];
-        if (all % ranks_.every != 0) return false;
+        if (run_.steps == 1) return true;
+        if (all % ranks_.every != 0 || ranks_.among(all) * ranks_.every != all) return false;
         bool ascending = true, descending = true;
         for (int64_t s = 1; s < run_.steps; ++s) {
             const bool full = run_.active[s] == all;
@@ -77,9 +93,16 @@ class Chunks {
         return ascending || descending;
     }
 
+    bool lies_in_runs() const {
+        if (ranks_.every != 1 || run_.active[run_.steps - 1] != run_.active[0]) return false;
+        for (int64_t s = 2; s < run_.steps; ++s)
+            if (run_.offsets[s] - run_.offsets[s - 1] != run_.offsets[1] - run_.offsets[0]) return false;
+        return true;
+    }
+
     const echoic_run& run_;
     const Ranks ranks_;
-    const bool even_;
+    const bool even_, in_runs_;
     bool needed_ = false;
     int64_t steps_ = 0, room_ = 0;
     Chunk chunk_;

@@ -22,7 +22,7 @@ size_t packed_bytes(const Kernels<T>& use, const Plan& plan, size_t matrix) {
     return (size_t(numbers) * sizeof(T) + 63) / 64 * 64;
 }
 
-// One run among those executed together, in three rounds of so many parts each.
+// One run among those executed together, in rounds of so many parts each.
 class Execution {
    public:
     explicit Execution(int parts) : parts_(parts) {}
@@ -33,6 +33,8 @@ class Execution {
     virtual void pack(int part) = 0;
     virtual void work(int part) = 0;
     virtual void sum(int part) = 0;
+    virtual bool sums_in_ranges() const = 0;
+    virtual void add_ranges(int part) = 0;
 
    protected:
     const int parts_;
@@ -59,11 +61,11 @@ class ExecutionOf final : public Execution {
    public:
     // Memory for packed weights, and for what threads share.
     struct Memory {
-        Arena packed, carried;
+        Arena packed, carried, ranges;
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), totals_(plan, run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), ranges_(run), totals_(plan, run.threads) {
         size_t weight_bytes = 0;  // read in every step
         for (const Stage& stage : plan.stages)
             if (stage.kind == Stage::matmul && stage.phase == Phase::within)
@@ -71,6 +73,7 @@ class ExecutionOf final : public Execution {
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
         choose_kernels();
         make_room(memory.packed);
+        ranges_.make_room(memory.ranges);
         meeting_.emplace(alone ? 1 : run.threads);
         // Totals do not change with what else the machine does: one thread has all columns where others would have rows
         by_columns_ = shared && (!alone || !plan.totals.empty());
@@ -101,16 +104,19 @@ class ExecutionOf final : public Execution {
     void work(int part) override {
         static thread_local Arena arena;
         if (by_columns_)
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &*meeting_, carried_, arena));
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &*meeting_, carried_, arena), 0);
         else
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), Ranks{part, working_}, arena));
+            work(Worker<T>(plan_, run_, kernels_, packed_.data(), ranks_of(run_, part, working_), arena), part);
     }
 
     void sum(int part) override {
         static thread_local Arena arena;
-        Sums<T>(run_, kernels_for<T>(plan_, run_.rows, run_.rows), arena).work(part, parts_);
+        Sums<T>(run_, ranges_, kernels_for<T>(plan_, run_.rows, run_.rows), arena).work(part, parts_);
         if (part == 0) totals_.write(plan_, run_.totals);
     }
+
+    bool sums_in_ranges() const override { return ranges_.several(); }
+    void add_ranges(int part) override { ranges_.add_up(part, parts_); }
 
    private:
     // For each matrix those for the rows that it is multiplied with at a time, in the mean over the steps: of all threads
@@ -149,8 +155,8 @@ class ExecutionOf final : public Execution {
         return from.packed == nullptr && !(few && from.row_stride == 1);
     }
 
-    void work(Worker<T>&& worker) {
-        worker.add_to(totals_);
+    void work(Worker<T>&& worker, int part) {
+        worker.add_to(totals_, part);
         worker.work();
     }
 
@@ -161,6 +167,7 @@ class ExecutionOf final : public Execution {
     std::vector<Packed<T>> packed_;  // of each matrix
     std::vector<T*> room_;  // where each matrix is packed, or null
     bool by_columns_ = false;
+    SumRanges<T> ranges_;
     Totals<T> totals_;
     std::optional<Meeting> meeting_;
     char* carried_ = nullptr;
@@ -226,13 +233,14 @@ void execute(const std::vector<Run>& runs, int threads) {
     if (threads < 1 || threads > kMostThreads) throw std::invalid_argument("run: expected 1 to 1024 threads");
     std::vector<std::unique_ptr<Execution>> executions;
     size_t bytes = 0;
-    bool sums = false;
+    bool sums = false, in_ranges = false;
     double products = 0;
     for (const auto& [plan, run] : runs) {
         if (run->steps == 0 || run->batch == 0) continue;
         executions.push_back(plan->type == ECHOIC_FLOAT64 ? begin<double>(*plan, *run, executions.size())
                                                           : begin<float>(*plan, *run, executions.size()));
         bytes += executions.back()->bytes_to_pack();
+        in_ranges = in_ranges || executions.back()->sums_in_ranges();
         sums = sums || run->sum_count + run->total_count > 0;
         for (size_t i = 0; i < run->sum_count; ++i)
             products += double(run->rows) * double(run->sums[i].groups) * double(run->sums[i].left_width) *
@@ -242,6 +250,7 @@ void execute(const std::vector<Run>& runs, int threads) {
     if (bytes > 0) Round(executions, &Execution::pack).run(bytes > kWorthPacking ? threads : 1);
     Round(executions, &Execution::work, &Execution::working_parts).run(threads);
     if (sums) Round(executions, &Execution::sum).run(products > kWorthSumming ? threads : 1);
+    if (in_ranges) Round(executions, &Execution::add_ranges).run(products > kWorthSumming ? threads : 1);
 }
 
 }  // namespace echoic

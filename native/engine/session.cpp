@@ -70,7 +70,7 @@ class SessionOf final : public Session {
             if (threads_ > 1 && by_columns_)
                 workers_.emplace_back(plan_, run_, kernels_, packed, nullptr, carried, arena);
             else
-                workers_.emplace_back(plan_, run_, kernels_, packed, Ranks{i, threads_}, arena);
+                workers_.emplace_back(plan_, run_, kernels_, packed, ranks_of(run_, i, threads_), arena);
         }
     }
 

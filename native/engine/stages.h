@@ -10,11 +10,12 @@
 
 namespace echoic {
 
-// Rows: row i at base + i * stride.
+// Rows: row i at base + i * stride; of several runs of rows the next one a jump further on.
 template <class T>
 struct View {
     T* base = nullptr;
     int64_t stride = 0;
+    int64_t jump = 0;
 };
 
 template <class T>
@@ -80,6 +81,24 @@ class Stages {
                 }
             first = end;
         }
+    }
+
+    // Whether a stage can be done for several runs of so many rows at once.
+    bool takes_runs(size_t stage, int64_t rows) const {
+        const Stage& one = plan_.stages[stage];
+        if (one.kind != Stage::matmul || one.groups > 1) return false;
+        const Packed<T>& packed = packed_[size_t(one.matrix)];
+        return packed.data != nullptr && packed.kernels->run_rows > 0 && rows % packed.kernels->run_rows == 0;
+    }
+
+    // Such a stage by a thread that has all columns.
+    void run_in_runs(size_t stage, int64_t rows, int64_t rows_of_run) {
+        const Stage& one = plan_.stages[stage];
+        Product<T> product = product_of(one);
+        product.m = rows, product.run = rows_of_run;
+        product.last_panel = panels(kernels_, product.n);
+        product.backwards = backwards_;
+        multiply(one, product);
     }
 
    private:
@@ -182,12 +201,12 @@ class Stages {
         const View<T> added = stage.added.space == Space::none ? View<T>{} : place(stage.added);
         Product<T> product{};
         product.source = source.base;
-        product.source_stride = source.stride;
+        product.source_stride = source.stride, product.source_jump = source.jump;
         product.packed = packed_[matrix].data;
         product.target = target.base;
-        product.target_stride = target.stride;
+        product.target_stride = target.stride, product.target_jump = target.jump;
         product.added = added.base;
-        product.added_stride = added.stride;
+        product.added_stride = added.stride, product.added_jump = added.jump;
         product.bias = stage.bias < 0 ? nullptr : static_cast<const T*>(run_.vectors[stage.bias]);
         product.k = plan_.matrix_rows[matrix];
         product.n = plan_.matrix_columns[matrix];

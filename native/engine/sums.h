@@ -5,43 +5,42 @@
 #include <vector>
 
 #include "arena.h"
+#include "chunks.h"
 #include "dispatch.h"
 #include "engine.h"
+#include "ranges.h"
 
 namespace echoic {
 
-// One thread's share of the sums: a range of the columns of the left array, over all rows. Rows are taken some hundreds
+// One thread's share of the sums: a range of the rows, or of the columns of the left array. Rows are taken some hundreds
 // at a time: of the right arrays packed for the matmul, of the left one some columns, in blocks of a few.
 template <class T>
 class Sums {
    public:
-    Sums(const echoic_run& run, const Kernels<T>& kernels, Arena& arena)
-        : run_(run), kernels_(kernels), block_(kernels.block), arena_(arena) {
+    Sums(const echoic_run& run, const SumRanges<T>& ranges, const Kernels<T>& kernels, Arena& arena)
+        : run_(run), ranges_(ranges), kernels_(kernels), block_(kernels.block), arena_(arena) {
         lefts_.reserve(kDepth);
         rights_.reserve(kDepth);
         places_.reserve(kDepth);
     }
 
-    // Sums that follow each other and have one left array are made together.
     void work(int part, int parts) {
-        for (size_t s = 0; s < run_.sum_count;) {
-            sums_ = run_.sums + s;
-            count_ = 1;
-            while (s + count_ < run_.sum_count && run_.sums[s + count_].left == sums_->left &&
-                   run_.sums[s + count_].left_width == sums_->left_width && run_.sums[s + count_].groups == sums_->groups)
-                ++count_;
+        for (const SumGroup& group : ranges_.groups()) {
+            group_ = &group;
+            sums_ = run_.sums + group.first;
+            // Threads beyond the ranges share the columns of one
+            const int64_t sharing = (parts - part % group.ranges + group.ranges - 1) / group.ranges, mine = part / group.ranges;
             const int64_t width = sums_->left_width, blocks = (width + block_ - 1) / block_;
-            first_ = std::min(width, blocks * part / parts * block_);
-            last_ = std::min(width, blocks * (part + 1) / parts * block_);
-            if (first_ < last_) all_rows();
-            s += count_;
+            first_ = std::min(width, blocks * mine / sharing * block_);
+            last_ = std::min(width, blocks * (mine + 1) / sharing * block_);
+            for (range_ = part % group.ranges; range_ < group.ranges && first_ < last_; range_ += parts) all_rows();
         }
     }
 
    private:
     static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
     static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
-    static constexpr int64_t kTogether = 8;         // blocks of columns that are copied from the left array at once
+    static constexpr int64_t kTogether = 4;         // blocks of columns that are copied from the left array at once
 
     struct Place {
         int64_t step, rank, group;
@@ -53,14 +52,15 @@ class Sums {
 
     void all_rows() {
         int64_t width = 0;
-        for (size_t s = 0; s < count_; ++s) width += packed_width(sums_[s]);
+        for (size_t s = 0; s < group_->count; ++s) width += packed_width(sums_[s]);
         depth_ = width == 0 ? kDepth : std::clamp(kNumbers / width, int64_t(32), kDepth);
         char* memory = arena_.at_least(size_t((width + kTogether * block_) * kernels_.depth(depth_)) * sizeof(T));
         packed_ = reinterpret_cast<T*>(memory);
         blocks_ = packed_ + width * kernels_.depth(depth_);
         anew_ = true;
+        const Ranks ranks = ranks_of(run_, range_, group_->ranges);
         for (int64_t step = 0; step < run_.steps; ++step)
-            for (int64_t rank = 0; rank < run_.active[step]; ++rank)
+            for (int64_t rank = ranks.first; rank < std::min(run_.active[step], ranks.end); rank += ranks.every)
                 for (int64_t group = 0; group < sums_->groups; ++group) {
                     const int64_t row = (run_.offsets[step] + rank) * sums_->groups + group;
                     lefts_.push_back(static_cast<const T*>(sums_->left) + row * sums_->left_width);
@@ -85,7 +85,7 @@ class Sums {
     void add() {
         const int64_t rows = int64_t(lefts_.size());
         T* to = packed_;
-        for (size_t s = 0; s < count_; ++s) {
+        for (size_t s = 0; s < group_->count; ++s) {
             if (sums_[s].outer == nullptr) continue;
             rights_.clear();
             for (const Place& at : places_) rights_.push_back(right(sums_[s], at));
@@ -109,9 +109,10 @@ class Sums {
     void add_products(int64_t begin, int64_t end) const {
         const int64_t rows = int64_t(lefts_.size()), depth = kernels_.depth(rows);
         const T* packed = packed_;
-        for (size_t s = 0; s < count_; ++s) {
+        for (size_t s = 0; s < group_->count; ++s) {
             const echoic_sum& sum = sums_[s];
             if (sum.outer == nullptr) continue;
+            T* outer = ranges_.outer(*group_, range_, group_->first + s);
             Product<T> product{};
             product.packed = packed;
             product.target_stride = product.added_stride = sum.right_width;
@@ -122,7 +123,7 @@ class Sums {
                 product.first_panel = panel, product.last_panel = std::min(all, panel + some);
                 for (int64_t block = begin; block < end; block += block_) {
                     product.source = blocks_ + (block - begin) * depth;
-                    product.target = static_cast<T*>(sum.outer) + block * sum.right_width;
+                    product.target = outer + block * sum.right_width;
                     product.added = anew_ ? nullptr : product.target;
                     product.m = std::min(block_, end - block);
                     kernels_.matmul_transposed(product);
@@ -133,15 +134,15 @@ class Sums {
     }
 
     void add_columns(int64_t begin, int64_t end) const {
-        const bool wanted = std::any_of(sums_, sums_ + count_, [](const echoic_sum& sum) { return sum.columns != nullptr; });
+        const bool wanted = std::any_of(sums_, sums_ + group_->count, [](const echoic_sum& sum) { return sum.columns != nullptr; });
         if (!wanted) return;
         constexpr int64_t most = 64;  // columns that are added up at once
         for (int64_t low = begin; low < end; low += most) {
             const int64_t high = std::min(low + most, end);
             T found[most];
             kernels_.sum_columns(lefts_.data(), int64_t(lefts_.size()), low, high, found);
-            for (size_t s = 0; s < count_; ++s) {
-                T* columns = static_cast<T*>(sums_[s].columns);
+            for (size_t s = 0; s < group_->count; ++s) {
+                T* columns = ranges_.columns(*group_, range_, group_->first + s);
                 if (columns == nullptr) continue;
                 for (int64_t c = low; c < high; ++c) columns[c] = anew_ ? found[c - low] : columns[c] + found[c - low];
             }
@@ -149,12 +150,13 @@ class Sums {
     }
 
     const echoic_run& run_;
+    const SumRanges<T>& ranges_;
     const Kernels<T>& kernels_;
     const int64_t block_;  // columns of a left array that are multiplied at once
     Arena& arena_;
-    const echoic_sum* sums_ = nullptr;  // those made together
-    size_t count_ = 0;
-    int64_t first_ = 0, last_ = 0, depth_ = 0;
+    const SumGroup* group_ = nullptr;
+    const echoic_sum* sums_ = nullptr;  // the group's
+    int64_t range_ = 0, first_ = 0, last_ = 0, depth_ = 0;
     bool anew_ = true;
     T *packed_ = nullptr, *blocks_ = nullptr;
     std::vector<const T*> lefts_, rights_;  // the rows gathered

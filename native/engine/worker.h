@@ -1,5 +1,4 @@
-// One thread's share of a run. Either the rows of rank part, part + parts, part + 2 parts ... over all steps: rows never
-// wait for each other. Or a range of the columns of every stage for all rows, meeting the other threads after each: where
+// One thread's share of a run. Either some of the rows over all steps: rows never wait for each other. Or a range of the columns of every stage for all rows, meeting the other threads after each: where
 // there are too few rows for all threads. Each number is computed in the same way in either case, so that its bits do
 // not depend on the number of threads; but a total is the sum of the threads' own sums.
 #pragma once
@@ -34,8 +33,8 @@ class Worker {
         lay_out(arena.at_least(own_bytes()), carried);
     }
 
-    // Where sums over all rows go, if the plan has any; nowhere else are they looked for.
-    void add_to(Totals<T>& totals) { stages_.add_to(totals, ranks_.first); }
+    // Where sums over all rows go, if the plan has any, and by which part; nowhere else are they looked for.
+    void add_to(Totals<T>& totals, int part) { stages_.add_to(totals, part); }
 
     // Memory for scratch ports and what is carried from step to step by a thread with such rows.
     static size_t carried_bytes(const Plan& plan, const echoic_run& run, Ranks ranks) {
@@ -142,6 +141,7 @@ class Worker {
     void around(Phase which, const Chunk& chunk) {
         const PhaseOf& phase = plan_.phase(which);
         if (phase.first == phase.last || chunk.rows == 0) return;
+        if (chunks_.in_runs() && meeting_ == nullptr) return around_in_runs(phase, chunk);
         meet();  // nobody reads what a chunk before left in its place
         if (!chunks_.even()) gather(phase.touched, chunk, true);
         for (size_t p : phase.touched)
@@ -150,6 +150,38 @@ class Worker {
         run(phase, chunk.rows);
         meet();
         if (!chunks_.even()) gather(phase.written, chunk, false);
+    }
+
+    // The same where each step's rows are a run: matmuls that can take many runs at once, the other stages one by one.
+    void around_in_runs(const PhaseOf& phase, const Chunk& chunk) {
+        const int64_t rows = ranks_.among(run_.batch), distance = run_.steps > 1 ? run_.offsets[1] - run_.offsets[0] : 0;
+        auto place = [&](int64_t step) {
+            for (size_t p : phase.touched) {
+                stages_.view(p) = packed_rows(run_.ports[p], run_.offsets[step]);
+                stages_.view(p).jump = distance * run_.ports[p].stride;
+            }
+            place_wide(step, chunk);
+            for (size_t p : plan_.wide) stages_.view(p).jump = rows * plan_.ports[p];
+        };
+        for (size_t i = phase.first, next; i < phase.last; i = next) {
+            next = i + 1;
+            if (stages_.takes_runs(i, rows)) {
+                place(chunk.low);
+                stages_.run_in_runs(i, chunk.rows, rows);
+                continue;
+            }
+            while (next < phase.last && !stages_.takes_runs(next, rows)) ++next;
+            for (int64_t s = chunk.low; s < chunk.high; ++s) {
+                place(s);
+                stages_.run(i, next, rows);
+            }
+        }
+    }
+
+    // What has room for a whole chunk, from a step on.
+    void place_wide(int64_t step, const Chunk& chunk) {
+        for (size_t p : plan_.wide)
+            stages_.view(p) = {many_[p] + chunk.positions[size_t(step - chunk.low)] * plan_.ports[p], plan_.ports[p]};
     }
 
     void run(const PhaseOf& phase, int64_t rows) {
@@ -219,8 +251,7 @@ class Worker {
         if (first) take_over(step, going_on, rows);
         if (clears || (run_.gradient_count > 0 && going_on < rows)) meet();
         for (size_t p = 0; p < size_t(plan_.outside); ++p) stages_.view(p) = view_of(run_.ports[p], step, clears);
-        for (size_t p : plan_.wide)
-            stages_.view(p) = {many_[p] + chunk.positions[size_t(step - chunk.low)] * plan_.ports[p], plan_.ports[p]};
+        place_wide(step, chunk);
         const PhaseOf& within = plan_.phase(Phase::within);
         run(within, rows);
         stages_.turn();

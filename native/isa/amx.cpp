@@ -7,11 +7,14 @@ const Kernels<float>* float_kernels_v4();
 
 namespace {
 
+constexpr int64_t kAllPanels = 1 << 20;
+
 template <int kParts>
 Kernels<float> make_table() {
     Kernels<float> made = *float_kernels_v4();
-    made.block = kTileRows;
-    made.block_panels = 2;
+    made.block = 2 * kTileRows;
+    made.block_panels = kAllPanels;
+    made.run_rows = kTileRows;
     made.depth = depth_of_parts<kParts>;
     made.matmul = matmul_parts<kParts>;
     made.matmul_transposed = matmul_transposed_parts<kParts>;

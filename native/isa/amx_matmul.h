@@ -36,50 +36,69 @@ void configure(int64_t rows, int64_t more_rows) {
     configure_tiles(tiles);
 }
 
-// The sums of some rows by a panel: [rows, kColumns], up to two blocks. Tiles begin with what is added and go where the sums belong, but by
-// way of memory of their own where a bias is added or the matrix ends within the panel.
+// How far a row lies from the first, in what has such a distance from row to row and from run to run.
+ALWAYS int64_t row_at(const Product<float>& p, int64_t row, int64_t stride, int64_t jump) {
+    return p.run == 0 ? row * stride : row / p.run * jump + row % p.run * stride;
+}
+
+// The sums of some rows by a panel: [rows, kColumns], up to two blocks, each within a run. Tiles begin with what is added and
+// go where the sums belong, but by way of memory of their own where a bias is added or the matrix ends within the panel.
 class PanelSums {
    public:
     PanelSums(const Product<float>& p, int64_t row, int64_t rows, int64_t panel)
-        : to_(p, row, panel * kColumns), rows_(rows), whole_(to_.columns >= kColumns) {
+        : to_(p, 0, panel * kColumns), rows_(rows), whole_(to_.columns >= kColumns) {
+        const int64_t target = row_at(p, row, p.target_stride, p.target_jump);
+        to_.target += target;
+        second_target_ = row_at(p, row + kTileRows, p.target_stride, p.target_jump) - target;
+        if (to_.added != nullptr) {
+            const int64_t added = row_at(p, row, p.added_stride, p.added_jump);
+            to_.added += added;
+            second_added_ = row_at(p, row + kTileRows, p.added_stride, p.added_jump) - added;
+        }
         if (whole_ && to_.bias != nullptr) add_bias();
     }
 
-    // The two tiles of rows from here on.
+    // The two tiles of a block, of the second one from row kTileRows on.
     template <int kLeft, int kRight>
     ALWAYS void begin(int64_t row) const {
         if (!whole_ || to_.added == nullptr) {
             clear_tile<kLeft>();
             clear_tile<kRight>();
         } else {
-            const float* from = to_.added + row * to_.added_stride;
+            const float* from = to_.added + (row == 0 ? 0 : second_added_);
             load_tile<kLeft>(from, to_.added_stride);
             load_tile<kRight>(from + kTileRows, to_.added_stride);
         }
     }
     template <int kLeft, int kRight>
     ALWAYS void end(int64_t row) {
-        float* to = whole_ ? to_.target + row * to_.target_stride : own_ + row * kColumns;
+        float* to = whole_ ? to_.target + (row == 0 ? 0 : second_target_) : own_ + row * kColumns;
         const int64_t stride = whole_ ? to_.target_stride : kColumns;
         store_tile<kLeft>(to, stride);
         store_tile<kRight>(to + kTileRows, stride);
     }
     ALWAYS void finish() const {
-        if (!whole_) to_.put_some(own_, rows_, kColumns);
+        if (whole_) return;
+        Place<float> to = to_;
+        to.put_some(own_, lesser(rows_, kTileRows), kColumns);
+        to.target += second_target_, to.added += to.added == nullptr ? 0 : second_added_;
+        if (rows_ > kTileRows) to.put_some(own_ + kTileRows * kColumns, rows_ - kTileRows, kColumns);
     }
 
    private:
     ALWAYS void add_bias() {
         const Vec<float> left = load(to_.bias), right = load(to_.bias + kTileRows);
         for (int64_t r = 0; r < rows_; ++r) {
-            const float* added = to_.added == nullptr ? nullptr : to_.added + r * to_.added_stride;
+            const int64_t at = r < kTileRows ? r * to_.added_stride : second_added_ + (r - kTileRows) * to_.added_stride;
+            const float* added = to_.added == nullptr ? nullptr : to_.added + at;
             store<float>(own_ + r * kColumns, added == nullptr ? left : left + load(added));
             store<float>(own_ + r * kColumns + kTileRows, added == nullptr ? right : right + load(added + kTileRows));
         }
-        to_.added = own_, to_.added_stride = kColumns;
+        to_.added = own_, to_.added_stride = kColumns, second_added_ = kTileRows * kColumns;
     }
 
     Place<float> to_;
+    int64_t second_target_, second_added_ = 0;
     const int64_t rows_;
     const bool whole_;
     alignas(64) float own_[2 * kTileRows * kColumns];
@@ -168,8 +187,9 @@ ALWAYS void load_weights(const char* w, int part) {
 
 // Two blocks of rows, the first of kTileRows, by a panel.
 template <int kParts>
-void two_blocks(const Product<float>& p, const char* x, int64_t row, int64_t rows, int64_t panel, int64_t from, int64_t steps) {
-    const char *w = weights_of<kParts>(p, panel, from), *more = x + kSpan / kTileDepth * kBlockBytes<kParts>;
+void two_blocks(const Product<float>& p, const char* x, const char* more, int64_t row, int64_t rows, int64_t panel,
+                int64_t from, int64_t steps) {
+    const char* w = weights_of<kParts>(p, panel, from);
     PanelSums sums(p, row, rows, panel);
     sums.begin<0, 1>(0);
     sums.begin<2, 3>(kTileRows);
@@ -194,15 +214,16 @@ void two_blocks(const Product<float>& p, const char* x, int64_t row, int64_t row
     sums.finish();
 }
 
-// Rows, from a column on, as tiles. Whether there is an infinity among the numbers: as a sum of parts it would be NaN.
+// Rows of a run, from a column on, as tiles. Whether there is an infinity among the numbers: as a sum of parts it would be NaN.
 template <int kParts>
 bool split_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t column, int64_t count, char* to) {
     constexpr int infinities = 0x18;
+    const float* first_row = p.source + row_at(p, row, p.source_stride, p.source_jump) + column;
     __mmask16 infinite = 0;
     for (int64_t s = 0; s < steps_of(count); ++s, to += kBlockBytes<kParts>)
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t left = count - s * kTileDepth;
-            const float* from = p.source + (row + r) * p.source_stride + column + s * kTileDepth;
+            const float* from = first_row + r * p.source_stride + s * kTileDepth;
             const Vec<float> first = load_up_to(from, left), second = load_up_to(from + kTileRows, left - kTileRows);
             store_parts<kParts>(to + r * 64, first, second);
             if constexpr (kParts > 1)
@@ -211,7 +232,7 @@ bool split_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t colu
     return infinite != 0;
 }
 
-// The same product as it is without tiles, by weights that are put together again, for a span of numbers.
+// The same product of rows of a run as it is without tiles, by weights that are put together again, for a span of numbers.
 template <int kParts>
 __attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
     alignas(64) float whole[kSpan * kColumns];
@@ -232,9 +253,9 @@ __attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t
             }
         Product<float> one = p;
         const int64_t column = panel * kColumns;
-        one.source += row * p.source_stride + k, one.packed = whole;
-        one.target += row * p.target_stride + column;
-        if (p.added != nullptr) one.added += row * p.added_stride + column;
+        one.source += row_at(p, row, p.source_stride, p.source_jump) + k, one.packed = whole;
+        one.target += row_at(p, row, p.target_stride, p.target_jump) + column;
+        if (p.added != nullptr) one.added += row_at(p, row, p.added_stride, p.added_jump) + column;
         if (p.bias != nullptr) one.bias += column;
         one.m = rows, one.k = count, one.n = lesser(kColumns, p.n - column), one.first_panel = 0, one.last_panel = 1;
         matmul(one);
@@ -260,20 +281,22 @@ void some_rows(const Product<float>& whole, int64_t row, int64_t rows) {
         };
         const int64_t groups = infinite ? 0 : (p.last_panel - p.first_panel + 1) / 2;
         if constexpr (kParts > 1)
-            if (infinite) multiply_plainly<kParts>(p, row, rows, k, count);
+            for (int64_t r = 0; r < rows && infinite; r += kTileRows)
+                multiply_plainly<kParts>(p, row + r, lesser(kTileRows, rows - r), k, count);
         for (int64_t g = 0; g < groups; ++g) {
             const int64_t panel = p.first_panel + 2 * (p.backwards ? groups - 1 - g : g);
             for (int64_t r = 0; r < last; r += pair) {
                 const int64_t both = lesser(pair, last - r);
                 take(kTileRows, both - kTileRows);
+                const char *first = x + r / kTileRows * block_bytes, *second = first + block_bytes;
                 for (int64_t each = panel; each < panel + 2 && each < p.last_panel; ++each)
-                    two_blocks<kParts>(p, x + r / kTileRows * block_bytes, row + r, both, each, from, steps);
+                    two_blocks<kParts>(p, first, second, row + r, both, each, from, steps);
             }
             if (last == rows) continue;
             take(rows - last, 0);
             by_two_panels<kParts>(p, x + last / kTileRows * block_bytes, row + last, rows - last, panel, from, steps);
         }
-        p.added = p.target, p.added_stride = p.target_stride, p.bias = nullptr;  // spans add up
+        p.added = p.target, p.added_stride = p.target_stride, p.added_jump = p.target_jump, p.bias = nullptr;  // spans add up
     }
 }
 
@@ -283,11 +306,24 @@ void matmul_parts(const Product<float>& p) {
     release_tiles();
 }
 
+// Both sides come from the second cache. Of as many steps as the first one keeps of the rows they are read once for all panels.
 template <int kParts>
-void matmul_transposed_parts(const Product<float>& p) {
-    configure<kParts>(p.m, 0);
-    for (int64_t panel = p.first_panel; panel < p.last_panel; panel += 2)
-        by_two_panels<kParts>(p, reinterpret_cast<const char*>(p.source), 0, p.m, panel, 0, steps_of(p.k));
+void matmul_transposed_parts(const Product<float>& whole) {
+    constexpr int64_t together = 12 / kParts;
+    const int64_t all = steps_of(whole.k), first = lesser(kTileRows, whole.m);
+    Product<float> p = whole;
+    configure<kParts>(first, p.m - first);
+    for (int64_t from = 0; from < all; from += together) {
+        const int64_t steps = lesser(together, all - from);
+        const char* x = reinterpret_cast<const char*>(p.source) + from * kBlockBytes<kParts>;
+        if (p.m > kTileRows)
+            for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel)
+                two_blocks<kParts>(p, x, x + all * kBlockBytes<kParts>, 0, p.m, panel, from, steps);
+        else
+            for (int64_t panel = p.first_panel; panel < p.last_panel; panel += 2)
+                by_two_panels<kParts>(p, x, 0, p.m, panel, from, steps);
+        p.added = p.target, p.added_stride = p.target_stride, p.bias = nullptr;
+    }
     release_tiles();
 }
 

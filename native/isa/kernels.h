@@ -75,6 +75,8 @@ struct Product {
     int64_t column_stride;
     bool backwards;  // the last panels first
     int64_t between = 0;  // bytes of other weights that are read before these again
+    // Rows may come in runs of so many: from the first one of a run to that of the next. 0: all are one run.
+    int64_t run = 0, source_jump = 0, target_jump = 0, added_jump = 0;
 };
 
 template <class T>
@@ -82,6 +84,7 @@ struct Kernels {
     int64_t panel;  // columns that are packed together
     int64_t block;  // rows of a transposed source, and panels that it is best multiplied with at once
     int64_t block_panels;
+    int64_t run_rows;  // a run of rows that a matmul takes several of has so many or a multiple; 0: it takes one
     int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
     Take<T> take;
