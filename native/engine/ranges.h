@@ -27,8 +27,8 @@ class SumRanges {
             SumGroup group{s, 1, 1, numbers_, numbers_of(run.sums[s])};
             while (s + group.count < run.sum_count && alike(run.sums[s + group.count], run.sums[s]))
                 group.size += numbers_of(run.sums[s + group.count++]);
-            const bool many = run.batch > 1 && run.rows * run.sums[s].groups >= 2 * kLeastRows;
-            if (many && int64_t(group.size * sizeof(T)) <= kMostBytes) group.ranges = 2;
+            const int64_t rows = run.rows * run.sums[s].groups, least = std::max(kLeastRows, kRowsForColumn * run.sums[s].left_width);
+            if (run.batch > 1 && rows >= least && int64_t(group.size * sizeof(T)) <= kMostBytes) group.ranges = 2;
             numbers_ += size_t(group.ranges - 1) * group.size;
             groups_.push_back(group);
             s += group.count;
@@ -61,9 +61,9 @@ class SumRanges {
     }
 
    private:
-    // Rows of a range for which another is worth while, and bytes of its results: of larger ones reading and writing them twice
-    // costs as much.
-    static constexpr int64_t kLeastRows = 256, kMostBytes = 3 << 20;
+    // Rows from which on a second range is worth while, in all and for each column of the left array, whose results are read and
+    // written once more; and bytes of its results: larger ones go back and forth as often as rows would.
+    static constexpr int64_t kLeastRows = 512, kRowsForColumn = 4, kMostBytes = 3 << 20;
 
     using Where = T* (SumRanges::*)(const SumGroup&, int64_t, size_t) const;
 

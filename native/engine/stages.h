@@ -83,12 +83,10 @@ class Stages {
         }
     }
 
-    // Whether a stage can be done for several runs of so many rows at once.
-    bool takes_runs(size_t stage, int64_t rows) const {
+    // Whether a stage can be done for several runs of rows at once.
+    bool takes_runs(size_t stage) const {
         const Stage& one = plan_.stages[stage];
-        if (one.kind != Stage::matmul || one.groups > 1) return false;
-        const Packed<T>& packed = packed_[size_t(one.matrix)];
-        return packed.data != nullptr && packed.kernels->run_rows > 0 && rows % packed.kernels->run_rows == 0;
+        return one.kind == Stage::matmul && one.groups == 1 && packed_[size_t(one.matrix)].data != nullptr;
     }
 
     // Such a stage by a thread that has all columns.

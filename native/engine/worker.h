@@ -152,7 +152,7 @@ class Worker {
         if (!chunks_.even()) gather(phase.written, chunk, false);
     }
 
-    // The same where each step's rows are a run: matmuls that can take many runs at once, the other stages one by one.
+    // The same where each step's rows are a run: matmuls take many runs at once, other stages one by one.
     void around_in_runs(const PhaseOf& phase, const Chunk& chunk) {
         const int64_t rows = ranks_.among(run_.batch), distance = run_.steps > 1 ? run_.offsets[1] - run_.offsets[0] : 0;
         auto place = [&](int64_t step) {
@@ -165,12 +165,12 @@ class Worker {
         };
         for (size_t i = phase.first, next; i < phase.last; i = next) {
             next = i + 1;
-            if (stages_.takes_runs(i, rows)) {
+            if (stages_.takes_runs(i)) {
                 place(chunk.low);
                 stages_.run_in_runs(i, chunk.rows, rows);
                 continue;
             }
-            while (next < phase.last && !stages_.takes_runs(next, rows)) ++next;
+            while (next < phase.last && !stages_.takes_runs(next)) ++next;
             for (int64_t s = chunk.low; s < chunk.high; ++s) {
                 place(s);
                 stages_.run(i, next, rows);

@@ -14,7 +14,6 @@ Kernels<float> make_table() {
     Kernels<float> made = *float_kernels_v4();
     made.block = 2 * kTileRows;
     made.block_panels = kAllPanels;
-    made.run_rows = kTileRows;
     made.depth = depth_of_parts<kParts>;
     made.matmul = matmul_parts<kParts>;
     made.matmul_transposed = matmul_transposed_parts<kParts>;

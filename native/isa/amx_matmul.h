@@ -36,32 +36,21 @@ void configure(int64_t rows, int64_t more_rows) {
     configure_tiles(tiles);
 }
 
-// How far a row lies from the first, in what has such a distance from row to row and from run to run.
-ALWAYS int64_t row_at(const Product<float>& p, int64_t row, int64_t stride, int64_t jump) {
-    return p.run == 0 ? row * stride : row / p.run * jump + row % p.run * stride;
-}
-
-// The sums of some rows by a panel: [rows, kColumns], up to two blocks, each within a run. Tiles begin with what is added and
-// go where the sums belong, but by way of memory of their own where a bias is added or the matrix ends within the panel.
+// The sums of some rows by a panel: [rows, kColumns], up to two blocks. Tiles begin with what is added and go where the sums belong,
+// but by way of memory of their own where a bias is added, the matrix ends within the panel, or a block's rows lie in several runs.
 class PanelSums {
    public:
     PanelSums(const Product<float>& p, int64_t row, int64_t rows, int64_t panel)
-        : to_(p, 0, panel * kColumns), rows_(rows), whole_(to_.columns >= kColumns) {
-        const int64_t target = row_at(p, row, p.target_stride, p.target_jump);
-        to_.target += target;
-        second_target_ = row_at(p, row + kTileRows, p.target_stride, p.target_jump) - target;
-        if (to_.added != nullptr) {
-            const int64_t added = row_at(p, row, p.added_stride, p.added_jump);
-            to_.added += added;
-            second_added_ = row_at(p, row + kTileRows, p.added_stride, p.added_jump) - added;
-        }
-        if (whole_ && to_.bias != nullptr) add_bias();
+        : p_(p), to_(p, row, panel * kColumns), row_(row), rows_(rows),
+          direct_(to_.columns >= kColumns && is_even(p.target_stride, p.target_jump) && is_even(p.added_stride, p.added_jump)),
+          second_target_(second(p.target_stride, p.target_jump)), second_added_(second(p.added_stride, p.added_jump)) {
+        if (direct_ && to_.bias != nullptr) add_bias();
     }
 
     // The two tiles of a block, of the second one from row kTileRows on.
     template <int kLeft, int kRight>
     ALWAYS void begin(int64_t row) const {
-        if (!whole_ || to_.added == nullptr) {
+        if (!direct_ || to_.added == nullptr) {
             clear_tile<kLeft>();
             clear_tile<kRight>();
         } else {
@@ -72,20 +61,24 @@ class PanelSums {
     }
     template <int kLeft, int kRight>
     ALWAYS void end(int64_t row) {
-        float* to = whole_ ? to_.target + (row == 0 ? 0 : second_target_) : own_ + row * kColumns;
-        const int64_t stride = whole_ ? to_.target_stride : kColumns;
+        float* to = !direct_ ? own_ + row * kColumns : to_.target + (row == 0 ? 0 : second_target_);
+        const int64_t stride = direct_ ? to_.target_stride : kColumns;
         store_tile<kLeft>(to, stride);
         store_tile<kRight>(to + kTileRows, stride);
     }
     ALWAYS void finish() const {
-        if (whole_) return;
-        Place<float> to = to_;
-        to.put_some(own_, lesser(rows_, kTileRows), kColumns);
-        to.target += second_target_, to.added += to.added == nullptr ? 0 : second_added_;
-        if (rows_ > kTileRows) to.put_some(own_ + kTileRows * kColumns, rows_ - kTileRows, kColumns);
+        if (!direct_) put_rows();
     }
 
    private:
+    // Whether all rows of a block lie a fixed distance apart.
+    ALWAYS bool is_even(int64_t stride, int64_t jump) const {
+        return p_.run % kTileRows == 0 || jump == p_.run * stride;
+    }
+    ALWAYS int64_t second(int64_t stride, int64_t jump) const {
+        return row_at(p_, row_ + kTileRows, stride, jump) - row_at(p_, row_, stride, jump);
+    }
+
     ALWAYS void add_bias() {
         const Vec<float> left = load(to_.bias), right = load(to_.bias + kTileRows);
         for (int64_t r = 0; r < rows_; ++r) {
@@ -97,10 +90,20 @@ class PanelSums {
         to_.added = own_, to_.added_stride = kColumns, second_added_ = kTileRows * kColumns;
     }
 
+    __attribute__((noinline)) void put_rows() const {
+        for (int64_t r = 0; r < rows_; ++r) {
+            Place<float> to(p_, row_ + r, p_.n - to_.columns);
+            to.columns = lesser(to.columns, kColumns);
+            to.put_some(own_ + r * kColumns, 1, kColumns);
+        }
+    }
+
+    const Product<float>& p_;
     Place<float> to_;
-    int64_t second_target_, second_added_ = 0;
-    const int64_t rows_;
-    const bool whole_;
+    const int64_t row_, rows_;
+    const bool direct_;
+    const int64_t second_target_;
+    int64_t second_added_;
     alignas(64) float own_[2 * kTileRows * kColumns];
 };
 
@@ -214,16 +217,17 @@ void two_blocks(const Product<float>& p, const char* x, const char* more, int64_
     sums.finish();
 }
 
-// Rows of a run, from a column on, as tiles. Whether there is an infinity among the numbers: as a sum of parts it would be NaN.
+// Rows, from a column on, as tiles. Whether there is an infinity among the numbers: as a sum of parts it would be NaN.
 template <int kParts>
 bool split_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t column, int64_t count, char* to) {
     constexpr int infinities = 0x18;
-    const float* first_row = p.source + row_at(p, row, p.source_stride, p.source_jump) + column;
+    const float* begin[kTileRows];
+    for (int64_t r = 0; r < rows; ++r) begin[r] = p.source + row_at(p, row + r, p.source_stride, p.source_jump) + column;
     __mmask16 infinite = 0;
     for (int64_t s = 0; s < steps_of(count); ++s, to += kBlockBytes<kParts>)
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t left = count - s * kTileDepth;
-            const float* from = first_row + r * p.source_stride + s * kTileDepth;
+            const float* from = begin[r] + s * kTileDepth;
             const Vec<float> first = load_up_to(from, left), second = load_up_to(from + kTileRows, left - kTileRows);
             store_parts<kParts>(to + r * 64, first, second);
             if constexpr (kParts > 1)
@@ -232,7 +236,7 @@ bool split_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t colu
     return infinite != 0;
 }
 
-// The same product of rows of a run as it is without tiles, by weights that are put together again, for a span of numbers.
+// The same product as it is without tiles, a row after the other, by weights that are put together again, for a span of numbers.
 template <int kParts>
 __attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
     alignas(64) float whole[kSpan * kColumns];
@@ -251,14 +255,17 @@ __attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t
                 store<float>(to, first);
                 store<float>(to + kTileDepth / 2 * kColumns, second);
             }
-        Product<float> one = p;
         const int64_t column = panel * kColumns;
-        one.source += row_at(p, row, p.source_stride, p.source_jump) + k, one.packed = whole;
-        one.target += row_at(p, row, p.target_stride, p.target_jump) + column;
-        if (p.added != nullptr) one.added += row_at(p, row, p.added_stride, p.added_jump) + column;
-        if (p.bias != nullptr) one.bias += column;
-        one.m = rows, one.k = count, one.n = lesser(kColumns, p.n - column), one.first_panel = 0, one.last_panel = 1;
-        matmul(one);
+        for (int64_t r = row; r < row + rows; ++r) {
+            Product<float> one = p;
+            one.source += row_at(p, r, p.source_stride, p.source_jump) + k, one.packed = whole;
+            one.target += row_at(p, r, p.target_stride, p.target_jump) + column;
+            if (p.added != nullptr) one.added += row_at(p, r, p.added_stride, p.added_jump) + column;
+            if (p.bias != nullptr) one.bias += column;
+            one.m = 1, one.k = count, one.n = lesser(kColumns, p.n - column);
+            one.first_panel = 0, one.last_panel = 1, one.run = 0;
+            matmul(one);
+        }
     }
 }
 
@@ -281,8 +288,7 @@ void some_rows(const Product<float>& whole, int64_t row, int64_t rows) {
         };
         const int64_t groups = infinite ? 0 : (p.last_panel - p.first_panel + 1) / 2;
         if constexpr (kParts > 1)
-            for (int64_t r = 0; r < rows && infinite; r += kTileRows)
-                multiply_plainly<kParts>(p, row + r, lesser(kTileRows, rows - r), k, count);
+            if (infinite) multiply_plainly<kParts>(p, row, rows, k, count);
         for (int64_t g = 0; g < groups; ++g) {
             const int64_t panel = p.first_panel + 2 * (p.backwards ? groups - 1 - g : g);
             for (int64_t r = 0; r < last; r += pair) {

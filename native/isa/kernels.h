@@ -84,7 +84,6 @@ struct Kernels {
     int64_t panel;  // columns that are packed together
     int64_t block;  // rows of a transposed source, and panels that it is best multiplied with at once
     int64_t block_panels;
-    int64_t run_rows;  // a run of rows that a matmul takes several of has so many or a multiple; 0: it takes one
     int64_t (*depth)(int64_t k);  // numbers that a packed column, or a row of such a source, takes
     Pointwise<T> pointwise[op_count];
     Take<T> take;

@@ -43,6 +43,12 @@ constexpr int panels_at_once(int rows) {
     return vectors % 2 ? vectors : vectors / 2;
 }
 
+// How far a row lies from the first, in what has such a distance from row to row and from run to run.
+template <class T>
+ALWAYS int64_t row_at(const Product<T>& p, int64_t row, int64_t stride, int64_t jump) {
+    return p.run == 0 || jump == p.run * stride ? row * stride : row / p.run * jump + row % p.run * stride;
+}
+
 // Where a block of a product goes, and what is added to it: read before anything is stored, for all that a compiler knows
 // a store may change the product itself.
 template <class T>
@@ -56,8 +62,9 @@ struct Place {
 
     Place() = default;
     Place(const Product<T>& p, int64_t row, int64_t column)
-        : target(p.target + row * p.target_stride + column), target_stride(p.target_stride),
-          added(p.added ? p.added + row * p.added_stride + column : nullptr), added_stride(p.added_stride),
+        : target(p.target + row_at(p, row, p.target_stride, p.target_jump) + column), target_stride(p.target_stride),
+          added(p.added ? p.added + row_at(p, row, p.added_stride, p.added_jump) + column : nullptr),
+          added_stride(p.added_stride),
           bias(p.bias ? p.bias + column : nullptr), columns(p.n - column) {}
 
     template <int kRows, int kVectors>
@@ -124,7 +131,7 @@ void block(const Product<T>& p, int64_t row, int64_t panel) {
     constexpr int64_t width = kPanel<T>;
     constexpr bool kAcross = kReading == Reading::across;
     Vec<T> sums[kRows][kVectors] = {};
-    const T* x = p.source + (kAcross ? row : row * p.source_stride);
+    const T* x = p.source + (kAcross ? row : row_at(p, row, p.source_stride, p.source_jump));
     const T* w = static_cast<const T*>(p.packed) + panel * p.k * width;
     const int64_t next_panel = p.k * width;
 #pragma GCC unroll 8
@@ -213,18 +220,23 @@ int64_t blocks_at_once(const Product<T>& p, int64_t blocks) {
 // Rows are on their way from here on. They lie too far apart for a processor to foresee the next ones.
 template <class T>
 void fetch_rows(const Product<T>& p, int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) fetch<false>(p.source + row * p.source_stride, size_t(p.k) * sizeof(T));
+    for (int64_t row = begin; row < end; ++row)
+        fetch<false>(p.source + row_at(p, row, p.source_stride, p.source_jump), size_t(p.k) * sizeof(T));
 }
 
 template <class T>
 void matmul(const Product<T>& whole) {
     const auto& run = comes_from_afar(whole) ? runs<T, kFromAfar, kMostRows> : runs<T, Reading::near, kMostRows>;
-    const int64_t more = whole.m - kMostRows;  // than one block may have
-    const int64_t blocks = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
+    const int64_t of_run = whole.run == 0 ? whole.m : whole.run, more = of_run - kMostRows;  // than one block may have
+    const int64_t blocks_of_run = 1 + (more > 0 ? (more + kRowsAtOnce - 1) / kRowsAtOnce : 0);
+    const int64_t blocks = blocks_of_run * (whole.m / of_run);
     const int64_t together = blocks_at_once(whole, blocks);
-    const int64_t group = panels_at_once(blocks > 1 ? kRowsAtOnce : int(whole.m));
+    const int64_t group = panels_at_once(blocks_of_run > 1 ? kRowsAtOnce : int(of_run));
     const int64_t groups = (whole.last_panel - whole.first_panel + group - 1) / group;
-    auto first_row = [&](int64_t b) { return whole.m * (b < blocks ? b : blocks) / blocks; };
+    auto first_row = [&](int64_t b) {
+        b = b < blocks ? b : blocks;
+        return b / blocks_of_run * of_run + b % blocks_of_run * of_run / blocks_of_run;
+    };
     Product<T> p = whole;
     for (int64_t low = 0; low < blocks; low += together)
         for (int64_t g = 0; g < groups; ++g) {

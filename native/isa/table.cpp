@@ -18,7 +18,6 @@ constexpr Kernels<T> make_table() {
     table.panel = kPanel<T>;
     table.block = kBlock;
     table.block_panels = panels_at_once(kBlock);
-    table.run_rows = 0;
     table.depth = [](int64_t k) { return k; };
 #define X(name, arity) table.pointwise[op_##name] = pointwise<T, do_##name, arity>;
     X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(relu, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1)

@@ -294,6 +294,38 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     CHECK(alike(target, due));
 }
 
+// Rows that come in runs, each of the arrays with distances of its own, one of them backwards.
+template <class T>
+void product_in_runs(const Kernels<T>& kernels, Random& random, int64_t runs, int64_t run, int64_t k, int64_t n, bool adds, bool ends) {
+    const int64_t m = runs * run, wide = run * (k + 3) + 5, panels = (n + kernels.panel - 1) / kernels.panel;
+    const std::vector<T> x = whole_numbers<T>(random, runs * wide, ends), w = whole_numbers<T>(random, k * n);
+    const std::vector<T> added = whole_numbers<T>(random, runs * (run + 2) * n), bias = whole_numbers<T>(random, n);
+    std::vector<T> packed(size_t(panels * kernels.panel * kernels.depth(k)), T(kNaN));
+    kernels.pack(w.data(), n, 1, k, n, packed.data());
+    const int64_t high = run * (n + 1) + (ends ? 0 : 9);  // of the target, whose rows may all lie a fixed distance apart
+    std::vector<T> target(size_t(runs * high), T(123)), due(target);
+    Product<T> product{x.data(), k + 3, packed.data(), target.data() + (runs - 1) * high, n + 1, adds ? added.data() : nullptr, n,
+                       ends ? bias.data() : nullptr, m, k, n, 0, panels, nullptr, 0, false};
+    product.run = run, product.source_jump = wide, product.target_jump = -high, product.added_jump = (run + 2) * n;
+    if (ends) product.target = target.data(), product.target_jump = high;
+    kernels.matmul(product);
+    for (int64_t r = 0; r < m; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+            T sum = ends ? bias[size_t(c)] : 0;
+            if (adds) sum += added[size_t(r / run * (run + 2) * n + r % run * n + c)];
+            for (int64_t i = 0; i < k; ++i) sum += x[size_t(r / run * wide + r % run * (k + 3) + i)] * w[size_t(i * n + c)];
+            due[size_t((ends ? r / run : runs - 1 - r / run) * high + r % run * (n + 1) + c)] = sum;
+        }
+    CHECK(alike(target, due));
+}
+
+template <class T>
+void products_in_runs(const Kernels<T>& kernels, Random& random) {
+    for (auto [runs, run] : {std::pair(1, 5), {5, 1}, {4, 3}, {3, 7}, {2, 9}, {3, 16}, {5, 16}, {2, 32}, {3, 40}})
+        for (auto [k, n] : {std::pair(3, 7), {33, 64}, {600, 33}})
+            for (int how = 0; how < 4; ++how) product_in_runs(kernels, random, runs, run, k, n, how & 1, how & 2);
+}
+
 // [K, M] transposed by [K, N], of rows that lie anywhere: gradients of weights.
 template <class T>
 void outer_products(const Kernels<T>& kernels, Random& random, int64_t k, int64_t m, int64_t n) {
@@ -366,8 +398,9 @@ void kernels_of_parts(const Kernels<float>& kernels, int parts, Random& random) 
             product_of_parts(kernels, random, parts, m, k, n);
             for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
         }
-    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}})
+    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}, {300, 75, 100}})
         outer_products(kernels, random, k, m, n);
+    products_in_runs(kernels, random);
 }
 
 // The largest size among some numbers, 0 for what counts as zeros, NaN if one is not finite.
@@ -443,6 +476,7 @@ void every_kernel() {
                 for (int how = 0; how < 8; ++how) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
         for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}})
             outer_products(table<T>(set), random, k, m, n);
+        products_in_runs(table<T>(set), random);
         // More rows than are taken at once, and a matrix too large to be read again for others
         for (auto [m, k, n] : {std::tuple(100, 300, 300), {31, 1000, 600}})
             for (int how : {1, 6}) product(table<T>(set), random, m, k, n, how & 1, how & 2, how & 4);
