@@ -1,32 +1,13 @@
 // Which steps are done at once ahead of the recurrence and behind it, and where their rows lie.
 #pragma once
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "engine.h"
 #include "plan.h"
+#include "ranks.h"
 
 namespace echoic {
-
-// The rows of a thread: of the ranks first, first + every, first + 2 every ... before end.
-struct Ranks {
-    int64_t first = 0, every = 1, end = std::numeric_limits<int64_t>::max();
-    int64_t among(int64_t ranks) const {
-        const int64_t last = std::min(ranks, end);
-        return last <= first ? 0 : (last - first + every - 1) / every;
-    }
-};
-
-// The ranks of one part of several. Every n-th, as those of most steps come first. But those that follow each other where all
-// have as many, and each part some: a processor that foresees what lies next in memory takes lines from under the other threads
-// (writing them was 2.5 times as fast without).
-inline Ranks ranks_of(const echoic_run& run, int64_t part, int64_t parts) {
-    constexpr int64_t kSome = 4;
-    const bool dense = run.steps == 0 || run.active[run.steps - 1] == run.batch;
-    if (!dense || run.batch < kSome * parts) return {part, parts};
-    return {run.batch * part / parts, 1, run.batch * (part + 1) / parts};
-}
 
 // The steps [low, high), of which a thread has so many rows together.
 struct Chunk {

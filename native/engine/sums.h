@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "arena.h"
-#include "chunks.h"
 #include "dispatch.h"
 #include "engine.h"
 #include "ranges.h"
+#include "ranks.h"
 
 namespace echoic {
 
