@@ -50,7 +50,7 @@ def check(cell: Cell, inputs: Tensor, state: Any = None, *, reverse: bool = Fals
     """All ways agree, and the plain one was taken, or not. Gives the outputs."""
     for parameter in cell.parameters():
         parameter.requires_grad_()
-    found = plain.run([Direction(cell, state, None, reverse)], inputs.transpose(0, 1), "gates")
+    found = plain.run([Direction(cell, state, None, reverse)], inputs, "gates")
     assert (found is not None) is taken
     return check_run(lambda: unroll(cell, inputs, state, reverse=reverse, options=NATIVE), list(cell.parameters()))
 

@@ -87,6 +87,14 @@ class Compiled:
         return plan_sums(self.recording, self.programs, self.totals)
 
     @cached_property
+    def handed_through(self) -> tuple[int, ...] | None:
+        """Of each trained parameter which sum its gradient is; None where the epilogue makes something of these."""
+        *given, result = self.recording.epilogue.graph.nodes
+        names = [node.target for node in given if node.op == "placeholder"][len(self.recording.parameters) :]
+        found = [str(node.target) for node in result.args[0]]  # pyright: ignore - those that are returned
+        return tuple([names.index(name) for name in found]) if set(found) <= set(names) else None
+
+    @cached_property
     def totals(self) -> dict[str, int]:
         """What is added up on the way, by the result of the backward that every row gives."""
         return plan_totals(self.recording, self.programs)

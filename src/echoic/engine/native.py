@@ -102,10 +102,15 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     cell, call, cleared, multiplied = piece
     step = compiled_before(cell, multiplied)  # asked just before, whether it is refused
     assert not isinstance(step, str)
-    inputs = call.inputs if call.lengths is None else layout.pack(call.inputs)
     apart = step.recording.apart is not None
+
+    def inputs() -> Tensor:
+        given = call.inputs if call.lengths is None else layout.pack(call.inputs)
+        projected = cell.project(given) if apart else given
+        return projected if call.lengths is not None else projected.transpose(0, 1)
+
     given = passes.Given(
-        cell.project(inputs) if apart else inputs,
+        inputs(),
         [layout.ranked(part) for part in call.state],
         [layout.ranked(part) for part in call.fresh] if cleared is not None else [],
         effective_tensors(cell, step.recording.parameters),
@@ -113,15 +118,13 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     leaves = (given.inputs, *given.states, *given.fresh, *given.parameters)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
-    again = (lambda: cell.project(inputs)) if apart else None
     over = passes.Pass(step, given, layout.timing, keep)
-    return operators.Asked(over, again)
+    return operators.Asked(over, inputs if apart else None)
 
 
 def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:
     outputs, last = result
-    if piece.call.lengths is not None:
-        outputs = layout.unpack(outputs)
+    outputs = outputs.transpose(0, 1) if piece.call.lengths is None else layout.unpack(outputs)
     return outputs, type(piece.call.state)(*(layout.unranked(part) for part in last))
 
 

@@ -39,7 +39,7 @@ Result = tuple[Tensor, Sequence[Tensor]]
 
 
 def run(asked: Sequence[Asked]) -> list[Result]:
-    """Of each outputs, [N, O] or [T, B, O] as the inputs are, and the last state [B, W] of each field."""
+    """Of each outputs, [N, O] or [B, T, O] as the inputs are, and the last state [B, W] of each field."""
     if transforming():
         return [_replayed(each.over) for each in asked]
     if recording_operators():
@@ -76,12 +76,16 @@ def _as_operator(over: Pass) -> Result:
 
 
 def _flat(given: Given) -> Given:
-    return given._replace(inputs=given.inputs.flatten(0, -2))
+    """With inputs [N, I]."""
+    return given if given.inputs.dim() == 2 else given._replace(inputs=given.inputs.transpose(0, 1).flatten(0, 1))
 
 
 def _like(values: Tensor, inputs: Tensor) -> Tensor:
     """[N, O] with the inputs' leading sizes."""
-    return values if inputs.dim() == 2 else values.view(*inputs.shape[:-1], values.shape[1])
+    if inputs.dim() == 2:
+        return values
+    batch, steps, _ = inputs.shape
+    return values.view(steps, batch, values.shape[1]).transpose(0, 1)
 
 
 # as operators
@@ -304,7 +308,7 @@ def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[
         leaves.append([tensor.view_as(tensor) for tensor in _listed(given)])
         again = _flat(form.given(leaves[-1]))
         outputs, *last = replay(form.cell, again, form.timing)
-        results += list(zip((outputs.view_as(made.outputs), *last), islice(pulls, 1 + form.sizes[0]), strict=True))
+        results += list(zip((_like(outputs, made.outputs), *last), islice(pulls, 1 + form.sizes[0]), strict=True))
     made, pulled = zip(*[(r, g) for r, g in results if g is not None and r.requires_grad], strict=True)
     wanted = [leaf for group in leaves for leaf in group if leaf.requires_grad]
     found = iter(torch.autograd.grad(made, wanted, pulled, create_graph=True, allow_unused=True))

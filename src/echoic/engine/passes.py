@@ -22,8 +22,8 @@ from echoic.engine.precision import without_autocast
 class Given(NamedTuple):
     """What is run, all but the parameters contiguous.
 
-    inputs: [N, I] packed, or [T, B, I] where no row is shorter than another: the same rows. They are what the cell's
-        ``project`` makes of the inputs where that is no part of its program.
+    inputs: [N, I] packed, or [B, T, I] where no row is shorter than another, in memory step by step: the same rows. They
+        are what the cell's ``project`` makes of the inputs where that is no part of its program.
     states: [B, W] state before the first step, in the order of ranks, a tensor a field.
     fresh: the state that a reset gives, likewise; empty without resets.
     parameters: what the step uses.
@@ -37,13 +37,15 @@ class Given(NamedTuple):
     def contiguous(self) -> Given:
         """The same in memory as the engine reads it."""
         states, fresh = [part.contiguous() for part in self.states], [part.contiguous() for part in self.fresh]
-        return Given(self.inputs.contiguous(), states, fresh, self.parameters)
+        inputs = self.inputs
+        inputs = inputs.contiguous() if inputs.dim() == 2 else inputs.transpose(0, 1).contiguous().transpose(0, 1)
+        return Given(inputs, states, fresh, self.parameters)
 
 
 class Made(NamedTuple):
     """What a forward pass gives.
 
-    outputs: [N, O], or [T, B, O] for such inputs. last: [B, W] each field of the last state.
+    outputs: [N, O], or [B, T, O] for such inputs and in memory like them. last: [B, W] each field of the last state.
     kept: what the backward needs besides, states and gates, in one piece of memory.
     """
 
@@ -108,7 +110,9 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     prepared = [_prepared_backward(each) for each in passes]
     launch([run for *_, run in prepared])
     for (cell, given, _, _), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
-        trained = cell.recording.epilogue.forward(*given.parameters, *sums)
+        through = cell.handed_through
+        made = cell.recording.epilogue.forward(*given.parameters, *sums) if through is None else ()
+        trained = made if through is None else [sums[which] for which in through]
         gradients.trained.extend([gradient.contiguous() for gradient in trained])
     return [gradients for gradients, _, _ in prepared]
 
@@ -119,7 +123,7 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     rows = shape.numel()
     frame = forward_frame(cell, keep, inputs.dtype)
     operands = frame.prologue.operands(parameters)
-    outputs = inputs.new_empty(*shape, cell.output_width)
+    outputs = _empty(inputs, shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
     kept = BUFFERS.take(inputs, rows * frame.width)
@@ -127,6 +131,16 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     sizes = (timing.active.shape[0], batch, rows)
     run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
     return Made(outputs, last, kept), run
+
+
+def _empty(like: Tensor, shape: torch.Size, width: int) -> Tensor:
+    """Rows of such a width for those of a shape, [N] or [B, T] and then in memory step by step.
+
+    A transpose would be a view, whose numbers nobody may change in place once it comes out of an autograd function.
+    """
+    if len(shape) == 1:
+        return like.new_empty(*shape, width)
+    return like.new_empty_strided((*shape, width), (width, shape[0] * width, 1))
 
 
 def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tensor | None]:
@@ -137,13 +151,13 @@ def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tens
 def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
     (cell, (inputs, states, fresh, parameters), timing, keep), made, pull, pulls, to_inputs, to_states = each
-    pull = pull.contiguous()
     shape, batch = pull.shape[:-1], states[0].shape[0]
+    pull = pull.contiguous() if len(shape) == 1 else pull.transpose(0, 1).contiguous()
     rows, whole = shape.numel(), len(shape) > 1
     frame = backward_frame(cell, keep, pull.dtype, to_inputs)
     operands = frame.prologue.operands(parameters)
     pulls = [None if part is None else part.contiguous() for part in pulls]
-    of_inputs = pull.new_empty(*shape, cell.input_width) if to_inputs else pull.new_empty(0)
+    of_inputs = _empty(pull, shape, cell.input_width) if to_inputs else pull.new_empty(0)
     scratch = BUFFERS.take(pull, rows * frame.width)
     first = [None] * len(states)
     if to_states:  # rows of no step hand their gradient through

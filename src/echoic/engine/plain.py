@@ -86,7 +86,7 @@ _known: dict[int, dict[int, Known]] = {}  # of each cell, by what matmuls multip
 
 
 def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tuple[Tensor, Any]] | None:
-    """Of each direction outputs [T, B, O] over inputs [T, B, I] and the last state; None where a call is not plain.
+    """Of each direction outputs [B, T, O] over inputs [B, T, I] and the last state; None where a call is not plain.
 
     keep: for the backward, if there is one: "gates" or "states".
     """
@@ -101,7 +101,8 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
         if known is None:
             return None
         found.append(known)
-    inputs = inputs.contiguous()
+    if not _lies_step_by_step(inputs):
+        inputs = inputs.transpose(0, 1).contiguous().transpose(0, 1)
     if not torch.is_grad_enabled():
         keep = "nothing"
     asked, kinds = [], []
@@ -114,11 +115,21 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
     return [(outputs, kind(*last)) for kind, (outputs, last) in zip(kinds, run_unobserved(asked), strict=True)]
 
 
+def _lies_step_by_step(inputs: Tensor) -> bool:
+    """Whether [B, T, I] is contiguous as [T, B, I], which nobody has to transpose for then: autograd would note it."""
+    (batch, steps, width), (by_row, by_step, by_column) = inputs.shape, inputs.stride()
+    return (
+        (by_column == 1 or width == 1)
+        and (by_row == width or batch == 1)
+        and (by_step == batch * width or steps == 1)
+    )
+
+
 def _over(known: Known, direction: Direction, inputs: Tensor, keep: str) -> Pass | None:
-    """The pass over inputs [T, B, I], which keeps nothing where no gradient is wanted; None where it is not plain."""
+    """The pass over inputs [B, T, I], which keeps nothing where no gradient is wanted; None where it is not plain."""
     cell, state, fresh, reverse = direction
     step, dtype = known.step, known.dtype
-    steps, batch, _ = inputs.shape
+    batch, steps, _ = inputs.shape
     state = fresh if state is None else state
     state = known.own_state(cell, batch) if state is None else known.taken(state, batch)
     if state is None:

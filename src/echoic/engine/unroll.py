@@ -99,8 +99,7 @@ def _plainly(
     backend, memory = options
     if not native_first(backend) or (memory == "checkpoint" and torch.is_grad_enabled()):
         return None
-    results = plain.run(directions, inputs.transpose(0, 1), KEEP.get(memory, "gates"))
-    return None if results is None else [(outputs.transpose(0, 1), state) for outputs, state in results]
+    return plain.run(directions, inputs, KEEP.get(memory, "gates"))
 
 
 def _run(
