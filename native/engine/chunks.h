@@ -35,7 +35,8 @@ class Chunks {
     }
 
     bool even() const { return even_; }   // the rows of a chunk follow each other in packed arrays, a fixed distance apart
-    bool in_runs() const { return in_runs_; }  // all steps have as many, and they themselves lie a fixed distance apart
+    bool in_runs() const { return in_runs_; }  // each step's do, as many in all steps, and these lie a fixed distance apart
+    bool apart() const { return !even_ && !in_runs_; }
     int64_t steps() const { return steps_; }
     int64_t room() const { return room_; }  // rows of the largest chunk
 
@@ -75,7 +76,8 @@ class Chunks {
     }
 
     bool lies_in_runs() const {
-        if (ranks_.every != 1 || run_.active[run_.steps - 1] != run_.active[0]) return false;
+        const int64_t all = run_.active[0];
+        if (ranks_.every != 1 || ranks_.among(all) == all || run_.active[run_.steps - 1] != all) return false;
         for (int64_t s = 2; s < run_.steps; ++s)
             if (run_.offsets[s] - run_.offsets[s - 1] != run_.offsets[1] - run_.offsets[0]) return false;
         return true;

@@ -7,8 +7,8 @@
 #include "arena.h"
 #include "dispatch.h"
 #include "engine.h"
-#include "ranges.h"
 #include "ranks.h"
+#include "sum_ranges.h"
 
 namespace echoic {
 

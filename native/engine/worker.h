@@ -1,6 +1,7 @@
-// One thread's share of a run. Either some of the rows over all steps: rows never wait for each other. Or a range of the columns of every stage for all rows, meeting the other threads after each: where
-// there are too few rows for all threads. Each number is computed in the same way in either case, so that its bits do
-// not depend on the number of threads; but a total is the sum of the threads' own sums.
+// One thread's share of a run. Either some of the rows over all steps: rows never wait for each other. Or a range of the
+// columns of every stage for all rows, meeting the other threads after each: where there are too few rows for all threads.
+// Each number is computed in the same way in either case, so that its bits do not depend on the number of threads; but a
+// total is the sum of the threads' own sums.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -43,7 +44,7 @@ class Worker {
         size_t total = 64;
         for (size_t p = size_t(plan.outside); p < plan.ports.size(); ++p)
             total += room((plan.is_wide(p) ? chunks.room() : rows) * plan.ports[p]);
-        for (size_t p = 0; p < size_t(plan.outside) && !chunks.even(); ++p)
+        for (size_t p = 0; p < size_t(plan.outside) && chunks.apart(); ++p)
             total += gathers(plan, p) ? room(chunks.room() * plan.ports[p]) : 0;
         for (size_t s = 0; s < run.state_count; ++s) total += room(3 * rows * run.states[s].width);
         for (size_t g = 0; g < run.gradient_count; ++g) total += room(2 * rows * run.gradients[g].width);
@@ -111,7 +112,7 @@ class Worker {
         for (size_t p = 0; p < plan_.ports.size(); ++p) {
             const int64_t width = plan_.ports[p];
             if (p < size_t(plan_.outside))
-                many_[p] = !chunks_.even() && gathers(plan_, p) ? take(chunks_.room() * width) : nullptr;
+                many_[p] = chunks_.apart() && gathers(plan_, p) ? take(chunks_.room() * width) : nullptr;
             else if (plan_.is_wide(p))
                 many_[p] = take(chunks_.room() * width);
             else
@@ -141,15 +142,15 @@ class Worker {
     void around(Phase which, const Chunk& chunk) {
         const PhaseOf& phase = plan_.phase(which);
         if (phase.first == phase.last || chunk.rows == 0) return;
-        if (chunks_.in_runs() && meeting_ == nullptr) return around_in_runs(phase, chunk);
+        if (chunks_.in_runs()) return around_in_runs(phase, chunk);
         meet();  // nobody reads what a chunk before left in its place
-        if (!chunks_.even()) gather(phase.touched, chunk, true);
+        if (chunks_.apart()) gather(phase.touched, chunk, true);
         for (size_t p : phase.touched)
             stages_.view(p) = chunks_.even() ? packed_rows(run_.ports[p], chunk.begin) : View<T>{many_[p], plan_.ports[p]};
         for (size_t p : plan_.wide) stages_.view(p) = {many_[p], plan_.ports[p]};
         run(phase, chunk.rows);
         meet();
-        if (!chunks_.even()) gather(phase.written, chunk, false);
+        if (chunks_.apart()) gather(phase.written, chunk, false);
     }
 
     // The same where each step's rows are a run: matmuls take many runs at once, other stages one by one.

@@ -1,7 +1,10 @@
 // Several threads in one call, several calls at once, and errors that threads meet.
+#include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <thread>
 
+#include "../engine/ranks.h"
 #include "lstm.h"
 
 namespace {
@@ -38,22 +41,55 @@ void calls_at_once() {
     CHECK(wrong == 0);
 }
 
-// Bits do not depend on the number of threads, nor on the rows a row is together with.
+// Bits do not depend on the number of threads, nor on the rows a row is together with: a few rows of different lengths, and
+// many of one length, whose sums are made in two ranges.
 void rows_by_themselves() {
     Random random(12);
-    const lstm::Shape shape(33, kLengths, false, random);
-    const lstm::Plans plans(33, 0);
-    const lstm::Numbers<float> given(shape, random);
-    lstm::Numbers<float> expected(given, shape);
-    lstm::run_by_engine(plans, shape, expected, 1);
-    for (int threads = 2; threads <= 12; ++threads) {
-        lstm::Numbers<float> found(given, shape);
-        lstm::run_by_engine(plans, shape, found, threads);
-        CHECK(same(found, expected));
-        lstm::Numbers<float> again(given, shape);
-        lstm::run_by_engine(plans, shape, again, threads);
-        CHECK(lstm::apart(again, found) == 0);
+    const std::vector<int64_t> alike(20, 40);
+    for (const auto& [lengths, hidden] : {std::pair(kLengths, int64_t(33)), {alike, int64_t(19)}}) {
+        const lstm::Shape shape(hidden, lengths, false, random);
+        const lstm::Plans plans(hidden, 0);
+        const lstm::Numbers<float> given(shape, random);
+        lstm::Numbers<float> expected(given, shape);
+        lstm::run_by_engine(plans, shape, expected, 1);
+        for (int threads = 2; threads <= 12; ++threads) {
+            lstm::Numbers<float> found(given, shape);
+            lstm::run_by_engine(plans, shape, found, threads);
+            CHECK(same(found, expected));
+            lstm::Numbers<float> again(given, shape);
+            lstm::run_by_engine(plans, shape, again, threads);
+            CHECK(lstm::apart(again, found) == 0);
+        }
     }
+}
+
+// Every rank belongs to one part, and no part has much more work than another.
+void ranks_of_parts() {
+    Random random(13);
+    for (int64_t batch : {1, 3, 8, 17, 64})
+        for (int64_t longest : {0, 1, 5, 300}) {
+            std::vector<int64_t> lengths(size_t(batch), longest), active;
+            for (int64_t& length : lengths) length = random.below(2) ? longest : random.below(longest + 1);
+            lengths[0] = longest;
+            std::sort(lengths.rbegin(), lengths.rend());
+            for (int64_t s = 0; s < longest; ++s)
+                active.push_back(std::count_if(lengths.begin(), lengths.end(), [s](int64_t length) { return length > s; }));
+            echoic_run run{};
+            run.steps = longest, run.batch = batch, run.active = active.data();
+            for (int64_t parts = 1; parts <= 5; ++parts) {
+                std::vector<int> taken(size_t(batch), 0);
+                for (int64_t part = 0; part < parts; ++part) {
+                    const echoic::Ranks ranks = echoic::ranks_of(run, part, parts);
+                    int64_t count = 0, work = 0;
+                    for (int64_t r = ranks.first; r < std::min(ranks.end, batch); r += ranks.every, ++count)
+                        ++taken[size_t(r)], work += lengths[size_t(r)];
+                    CHECK(count == ranks.among(batch));
+                    const int64_t all = std::accumulate(lengths.begin(), lengths.end(), int64_t(0));
+                    CHECK(work <= all / parts + 4 * longest);
+                }
+                CHECK(std::count(taken.begin(), taken.end(), 1) == batch);
+            }
+        }
 }
 
 // Threads that share the columns of all rows: few rows or large weights. The bits are those of one thread, those of
@@ -128,6 +164,7 @@ void test_threads() {
     calls_at_once<float>();
     calls_at_once<double>();
     rows_by_themselves();
+    ranks_of_parts();
     for (bool resets : {false, true}) {
         columns_by_themselves<float>(160, {7}, resets);
         columns_by_themselves<double>(160, {7}, resets);

@@ -56,6 +56,36 @@ def test_no_more_lies_idle_than_was_in_use_at_once() -> None:
     assert (small.shape, buffers.idle) == ((10,), 0)
 
 
+def test_what_is_lent_comes_back_by_hand() -> None:
+    buffers = Buffers(least=100, most=10_000)
+    lent = buffers.lend(LIKE, 70)
+    assert lent.nbytes >= 280
+    assert buffers.take(LIKE, 70).data_ptr() != lent.data_ptr()
+    address, idle = lent.data_ptr(), buffers.idle
+    buffers.take_back(lent)
+    assert buffers.idle == idle + lent.nbytes
+    assert buffers.lend(LIKE, 70).data_ptr() == address
+    small = buffers.lend(LIKE, 10)
+    idle = buffers.idle
+    buffers.take_back(small)
+    assert (small.shape, buffers.idle) == ((10,), idle)
+
+
+def test_a_backward_that_fails_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffers = Buffers(least=0, most=1 << 24)
+    monkeypatch.setattr(passes, "BUFFERS", buffers)
+    outputs, _ = Recurrent(LSTM(5, 7), backend="native")(torch.randn(3, 4, 5))
+    idle = buffers.idle
+
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(passes, "launch", fail)
+    with pytest.raises(MemoryError):
+        outputs.sum().backward()
+    assert buffers.idle > idle
+
+
 def test_of_those_that_are_large_enough_the_smallest_is_taken() -> None:
     buffers = Buffers(least=0, most=1 << 20)
     sizes = [1000, 4000, 2000]

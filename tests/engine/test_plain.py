@@ -295,3 +295,17 @@ def test_nothing_to_run() -> None:
     with torch.no_grad():
         outputs, _ = unroll(cell, torch.randn(2, 0, 3))
     assert outputs.shape == (2, 0, 5)
+
+
+@pytest.mark.parametrize("steps_first", [False, True])
+def test_outputs_changed_in_place_are_found_out(steps_first: bool) -> None:
+    """The backward reads them. They are no views, of which autograd would forbid it at once."""
+    layer = Recurrent(GRU(4, 6))
+    inputs = torch.randn(5, 3, 4).transpose(0, 1) if steps_first else torch.randn(3, 5, 4)
+    with torch.no_grad():
+        expected = layer(inputs)[0] * 2
+    outputs, _ = layer(inputs)
+    outputs *= 2
+    assert torch.equal(outputs, expected)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        outputs.sum().backward()

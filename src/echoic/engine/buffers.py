@@ -43,6 +43,16 @@ class Buffers:
         finalize(view, self._give_back, block).atexit = False
         return torch.frombuffer(view, dtype=like.dtype, count=count)
 
+    def lend(self, like: Tensor, count: int) -> Tensor:
+        """Memory for so many numbers of that type, to be given back by hand: a fraction of what ``take`` costs."""
+        size = count * like.itemsize
+        return like.new_empty(count) if size < max(self.least, 1) else self._block(_rounded(size))
+
+    def take_back(self, lent: Tensor) -> None:
+        """What was lent comes back."""
+        if lent.dtype == torch.uint8:  # a block
+            self._give_back(lent)
+
     def _block(self, size: int) -> Tensor:
         """The smallest of those that lie idle and are large enough, or a new one.
 

@@ -22,8 +22,8 @@ from echoic.engine.precision import without_autocast
 class Given(NamedTuple):
     """What is run, all but the parameters contiguous.
 
-    inputs: [N, I] packed, or [B, T, I] where no row is shorter than another, in memory step by step: the same rows. They
-        are what the cell's ``project`` makes of the inputs where that is no part of its program.
+    inputs: [N, I] packed, or [B, T, I] where no row is shorter than another, in memory step by step: the same rows.
+        They are what the cell's ``project`` makes of the inputs where that is no part of its program.
     states: [B, W] state before the first step, in the order of ranks, a tensor a field.
     fresh: the state that a reset gives, likewise; empty without resets.
     parameters: what the step uses.
@@ -107,8 +107,13 @@ def forward(passes: Sequence[Pass]) -> list[Made]:
 @without_autocast
 def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
-    prepared = [_prepared_backward(each) for each in passes]
-    launch([run for *_, run in prepared])
+    scratch = [BUFFERS.lend(each.pull, _scratch_of(each)) for each in passes]
+    try:
+        prepared = [_prepared_backward(*both) for both in zip(passes, scratch, strict=True)]
+        launch([run for *_, run in prepared])
+    finally:
+        for lent in scratch:
+            BUFFERS.take_back(lent)
     for (cell, given, _, _), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
         through = cell.handed_through
         made = cell.recording.epilogue.forward(*given.parameters, *sums) if through is None else ()
@@ -148,7 +153,13 @@ def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tens
     return parts or [None] * len(fields)
 
 
-def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
+def _scratch_of(each: Pulled) -> int:
+    """Numbers that a backward writes for itself."""
+    frame = backward_frame(each.forward.cell, each.forward.keep, each.pull.dtype, each.to_inputs)
+    return each.pull.shape[:-1].numel() * frame.width
+
+
+def _prepared_backward(each: Pulled, scratch: Tensor) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
     (cell, (inputs, states, fresh, parameters), timing, keep), made, pull, pulls, to_inputs, to_states = each
     shape, batch = pull.shape[:-1], states[0].shape[0]
@@ -158,7 +169,6 @@ def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     operands = frame.prologue.operands(parameters)
     pulls = [None if part is None else part.contiguous() for part in pulls]
     of_inputs = _empty(pull, shape, cell.input_width) if to_inputs else pull.new_empty(0)
-    scratch = BUFFERS.take(pull, rows * frame.width)
     first = [None] * len(states)
     if to_states:  # rows of no step hand their gradient through
         first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()

@@ -119,9 +119,7 @@ def _lies_step_by_step(inputs: Tensor) -> bool:
     """Whether [B, T, I] is contiguous as [T, B, I], which nobody has to transpose for then: autograd would note it."""
     (batch, steps, width), (by_row, by_step, by_column) = inputs.shape, inputs.stride()
     return (
-        (by_column == 1 or width == 1)
-        and (by_row == width or batch == 1)
-        and (by_step == batch * width or steps == 1)
+        (by_column == 1 or width == 1) and (by_row == width or batch == 1) and (by_step == batch * width or steps == 1)
     )
 
 

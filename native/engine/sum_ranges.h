@@ -2,7 +2,6 @@
 // row once. Into how many ranges depends on the run alone and not on how many threads there are, so that bits do not.
 #pragma once
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "arena.h"
@@ -27,7 +26,8 @@ class SumRanges {
             SumGroup group{s, 1, 1, numbers_, numbers_of(run.sums[s])};
             while (s + group.count < run.sum_count && alike(run.sums[s + group.count], run.sums[s]))
                 group.size += numbers_of(run.sums[s + group.count++]);
-            const int64_t rows = run.rows * run.sums[s].groups, least = std::max(kLeastRows, kRowsForColumn * run.sums[s].left_width);
+            const int64_t rows = run.rows * run.sums[s].groups;
+            const int64_t least = std::max(kLeastRows, kRowsForColumn * run.sums[s].left_width);
             if (run.batch > 1 && rows >= least && int64_t(group.size * sizeof(T)) <= kMostBytes) group.ranges = 2;
             numbers_ += size_t(group.ranges - 1) * group.size;
             groups_.push_back(group);
