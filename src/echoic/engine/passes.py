@@ -37,9 +37,13 @@ class Given(NamedTuple):
     def contiguous(self) -> Given:
         """The same in memory as the engine reads it."""
         states, fresh = [part.contiguous() for part in self.states], [part.contiguous() for part in self.fresh]
-        inputs = self.inputs
-        inputs = inputs.contiguous() if inputs.dim() == 2 else inputs.transpose(0, 1).contiguous().transpose(0, 1)
+        inputs = self.inputs.contiguous() if self.inputs.dim() == 2 else step_by_step(self.inputs)
         return Given(inputs, states, fresh, self.parameters)
+
+
+def step_by_step(inputs: Tensor) -> Tensor:
+    """[B, T, I], in memory as [T, B, I] is where it is contiguous."""
+    return inputs.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 class Made(NamedTuple):

@@ -21,7 +21,7 @@ from echoic.engine.compiled import Compiled, compiled, effective_tensors, option
 from echoic.engine.layout import dense_timing
 from echoic.engine.onlookers import recording_operators, transforming
 from echoic.engine.operators import Asked, run_unobserved
-from echoic.engine.passes import Given, Pass
+from echoic.engine.passes import Given, Pass, step_by_step
 from echoic.engine.precision import products
 from echoic.engine.record import recording
 
@@ -102,7 +102,7 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
             return None
         found.append(known)
     if not _lies_step_by_step(inputs):
-        inputs = inputs.transpose(0, 1).contiguous().transpose(0, 1)
+        inputs = step_by_step(inputs)
     if not torch.is_grad_enabled():
         keep = "nothing"
     asked, kinds = [], []
@@ -116,7 +116,7 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
 
 
 def _lies_step_by_step(inputs: Tensor) -> bool:
-    """Whether [B, T, I] is contiguous as [T, B, I], which nobody has to transpose for then: autograd would note it."""
+    """Whether [B, T, I] is contiguous as [T, B, I]: then nothing is transposed, which autograd would note."""
     (batch, steps, width), (by_row, by_step, by_column) = inputs.shape, inputs.stride()
     return (
         (by_column == 1 or width == 1) and (by_row == width or batch == 1) and (by_step == batch * width or steps == 1)
