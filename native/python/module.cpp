@@ -7,6 +7,7 @@
 
 #include <stdexcept>
 
+#include "buffers.h"
 #include "frame.h"
 
 namespace nb = nanobind;
@@ -93,7 +94,25 @@ class Frame {
     echoic::Frame frame_;
 };
 
-// Where an array lies: a tensor, an address, or None.
+class Buffers {
+   public:
+    Buffers(size_t least, size_t most) : blocks_(std::make_shared<echoic::Blocks>(least, most)) {}
+
+    echoic::Buffer take(size_t size) const { return {blocks_, size}; }
+    size_t idle() const { return blocks_->idle(); }
+
+   private:
+    std::shared_ptr<echoic::Blocks> blocks_;  // which live on in what was taken
+};
+
+int lend(PyObject* buffer, Py_buffer* view, int flags) {
+    const auto* given = nb::inst_ptr<echoic::Buffer>(buffer);
+    return PyBuffer_FillInfo(view, buffer, given->data(), Py_ssize_t(given->size()), 0, flags);
+}
+
+PyType_Slot buffer_protocol[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(lend)}, {0, nullptr}};
+
+// Where an array lies: a tensor, a buffer, an address, or None.
 Address address_of(nb::handle array) {
     static PyObject* const data_ptr = PyUnicode_InternFromString("data_ptr");
     if (array.is_none()) return 0;
@@ -191,9 +210,15 @@ NB_MODULE(_native, m) {
              nb::arg("plan"), nb::arg("backward"), nb::arg("ports"), nb::arg("states"), nb::arg("gradients"),
              nb::arg("vectors"), nb::arg("matrices"), nb::arg("sums"), nb::arg("totals"), nb::arg("areas"),
              nb::keep_alive<1, 2>());
+    nb::class_<Buffers>(m, "Buffers", "Memory that is used again.")
+        .def(nb::init<size_t, size_t>(), nb::arg("least"), nb::arg("most"))
+        .def("take", &Buffers::take, nb::arg("size"))
+        .def_prop_ro("idle", &Buffers::idle);
+    nb::class_<echoic::Buffer>(m, "Buffer", nb::type_slots(buffer_protocol), "Bytes; with the last reference they come back.")
+        .def("data_ptr", [](const echoic::Buffer& buffer) { return Address(buffer.data()); });
     m.def("execute", &execute, nb::arg("calls"), nb::arg("threads"),
           "Runs side by side: of each the frame, its sizes, its threads, and the arrays that the frame's places mean: tensors,\n"
-          "addresses, None.");
+          "buffers, addresses, None.");
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
         .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<GivenMatrix>&>(),
              nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("int8"), nb::arg("vectors"), nb::arg("matrices"))

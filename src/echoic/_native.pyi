@@ -31,10 +31,34 @@ class Frame:
         areas: Sequence[tuple[int, int]],  # the place of the memory, width
     ) -> None: ...
 
+class Buffer:
+    """Bytes, by the buffer protocol. With the last reference, or tensor in them, they come back to be used again."""
+
+    def data_ptr(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Buffers:
+    """Memory that is used again.
+
+    No more lies idle than has been in use at once: a block that is lacking takes the place of those that have lain
+    longest.
+
+    Args:
+        least: bytes from which on memory is worth keeping. most: bytes that may lie idle.
+
+    Attributes:
+        idle: bytes that lie idle.
+    """
+
+    def __init__(self, least: int, most: int) -> None: ...
+    idle: int
+    def take(self, size: int) -> Buffer:
+        """So many bytes, with anything in them."""
+
 def execute(calls: Sequence[tuple[Frame, _Sizes, int, list[Any]]], threads: int) -> None:
     """Runs side by side: of each the frame, sizes, threads, arrays (offsets, active rows, cleared rows, others).
 
-    An array is a tensor, an address, or None.
+    An array is a tensor, a buffer, an address, or None.
     """
 
 class Session:

@@ -23,13 +23,13 @@ class Launch(NamedTuple):
     """A run that is ready.
 
     frame: what is run. sizes: steps, rows of the batch, rows of all steps together.
-    arrays: what the frame's places mean: tensors, addresses, None for what is not there.
+    arrays: what the frame's places mean: tensors, buffers, addresses, None for what is not there.
     work: multiplications, roughly. alive: memory that must stay until it is done, besides the arrays.
     """
 
     frame: engine.Frame
     sizes: tuple[int, int, int]
-    arrays: list[Tensor | int | None]
+    arrays: list[Tensor | engine.Buffer | int | None]
     work: int
     alive: Any
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from echoic.engine.buffers import BUFFERS
+from echoic.engine.buffers import BUFFERS, numbers_from
 from echoic.engine.compiled import Compiled
 from echoic.engine.execute import Launch, launch
 from echoic.engine.frames import backward_frame, forward_frame
@@ -111,13 +111,8 @@ def forward(passes: Sequence[Pass]) -> list[Made]:
 @without_autocast
 def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
-    scratch = [BUFFERS.lend(each.pull, _scratch_of(each)) for each in passes]
-    try:
-        prepared = [_prepared_backward(*both) for both in zip(passes, scratch, strict=True)]
-        launch([run for *_, run in prepared])
-    finally:
-        for lent in scratch:
-            BUFFERS.take_back(lent)
+    prepared = [_prepared_backward(each) for each in passes]
+    launch([run for *_, run in prepared])
     for (cell, given, _, _), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
         through = cell.handed_through
         made = cell.recording.epilogue.forward(*given.parameters, *sums) if through is None else ()
@@ -135,7 +130,7 @@ def _prepared(each: Pass) -> tuple[Made, Launch]:
     outputs = _empty(inputs, shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
-    kept = BUFFERS.take(inputs, rows * frame.width)
+    kept = numbers_from(BUFFERS, inputs, rows * frame.width)
     arrays = [*timing, inputs, outputs, kept, *states, *_of_each(fresh, states), *last, *operands.addresses]
     sizes = (timing.active.shape[0], batch, rows)
     run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
@@ -157,13 +152,7 @@ def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tens
     return parts or [None] * len(fields)
 
 
-def _scratch_of(each: Pulled) -> int:
-    """Numbers that a backward writes for itself."""
-    frame = backward_frame(each.forward.cell, each.forward.keep, each.pull.dtype, each.to_inputs)
-    return each.pull.shape[:-1].numel() * frame.width
-
-
-def _prepared_backward(each: Pulled, scratch: Tensor) -> tuple[Gradients, list[Tensor], Launch]:
+def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
     (cell, (inputs, states, fresh, parameters), timing, keep), made, pull, pulls, to_inputs, to_states = each
     shape, batch = pull.shape[:-1], states[0].shape[0]
@@ -180,6 +169,7 @@ def _prepared_backward(each: Pulled, scratch: Tensor) -> tuple[Gradients, list[T
     freshened = [torch.zeros_like(part) for part in fresh]
     make = pull.new_empty if rows else pull.new_zeros
     sums = [make(*shape) for shape, _ in frame.sums]
+    scratch = BUFFERS.take(rows * frame.width * pull.itemsize)
     arrays = [*timing, inputs, made.outputs, made.kept, *states, *_of_each(fresh, states), pull, of_inputs, scratch,
               *pulls, *first, *_of_each(freshened, states), *operands.addresses, *sums]  # fmt: skip
     sizes = (timing.active.shape[0], batch, rows)
