@@ -114,7 +114,7 @@ class GraphGRU(Cell):
         r, z = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
         n = torch.tanh(new_x + self._at_nodes(r * before, self.weight_hh[new]))
         self.observe(r=r.flatten(-2), z=z.flatten(-2), n=n.flatten(-2))
-        hidden = ((1 - z) * n + z * before).flatten(-2)
+        hidden = (n + z * (before - n)).flatten(-2)
         return hidden, GraphGRUState(hidden)
 
     def _at_nodes(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -58,5 +58,5 @@ class GRU(Cell):
         z = torch.sigmoid(update_x + update_h)
         n = torch.tanh(new_x + new_h)
         self.observe(r=r, z=z, n=n)
-        hidden = (1 - z) * n + z * state.hidden
+        hidden = n + z * (state.hidden - n)  # as written above, with an operation less; both are at most 1
         return hidden, GRUState(hidden)

@@ -93,5 +93,5 @@ class GRUD(Cell):
         r, z = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
         n = torch.tanh(new_x + F.linear(r * faded, self.weight_hh[new]))
         self.observe(r=r, z=z, n=n, remaining=remaining, remaining_h=remaining_h)
-        hidden = (1 - z) * n + z * faded
+        hidden = n + z * (faded - n)
         return hidden, GRUDState(hidden, seen + missing * state.observed)

@@ -45,5 +45,5 @@ class MGU(Cell):
         f = torch.sigmoid(forget_x + F.linear(state.hidden, self.weight_hh[forget], self.bias_hh[forget]))
         n = torch.tanh(new_x + F.linear(f * state.hidden, self.weight_hh[new], self.bias_hh[new]))
         self.observe(f=f, n=n)
-        hidden = (1 - f) * state.hidden + f * n
+        hidden = state.hidden + f * (n - state.hidden)
         return hidden, MGUState(hidden)
