@@ -10,7 +10,7 @@ from tests.conformance.cases import CASES, Case
 
 from echoic.cells import GRU, LSTM, Cell, CoRNN, Elman, IndRNN, Jordan
 from echoic.engine.compiled import Compiled, compiled
-from echoic.engine.step_programs import CHEAP, StepPrograms, step_programs
+from echoic.engine.step_programs import CHEAP, StepPrograms, field_of_output, step_programs
 from echoic.engine.trace import Recording, record
 
 
@@ -83,3 +83,13 @@ def test_the_output_that_is_a_state_is_written_once() -> None:
         step = compiled(cell)
         assert isinstance(step, Compiled)
         assert step.aliased == field
+
+
+def test_what_is_run_again_with_known_outputs_makes_no_output(cut: Cut) -> None:
+    known, programs = field_of_output(cut.recording), cut.programs
+    assert (programs.again is None) == (known is None)
+    if programs.again is None:
+        return
+    names = [name for name, _ in programs.forward.results if name not in ("output", f"state.{known}")]
+    assert [name for name, _ in programs.again.results] == names
+    assert f"state.{known}" not in {source.name for source in programs.again.sources}

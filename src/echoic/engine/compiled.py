@@ -18,7 +18,7 @@ from echoic.cells import Cell
 from echoic.engine.deferred import DeferredSum, plan_sums, plan_totals
 from echoic.engine.precision import BFLOAT16, FLOAT32, FLOAT64, PAIRS
 from echoic.engine.sorting import TraceRefusal
-from echoic.engine.step_programs import StepPrograms, step_programs
+from echoic.engine.step_programs import StepPrograms, field_of_output, step_programs
 from echoic.engine.trace import Recording, record
 from echoic.errors import ProgramError
 from echoic.program import Program
@@ -74,9 +74,8 @@ class Compiled:
         widths = recording.builder.widths
         self.widths = tuple(widths[f"state.{field}"] for field in self.fields)
         self.input_width, self.output_width = widths["input"], widths[recording.forward["output"]]
-        output = recording.forward["output"]
-        same = [i for i, field in enumerate(self.fields) if recording.forward[f"state.{field}"] == output]
-        self.aliased = same[0] if same and output in recording.builder.by_name else None
+        field = field_of_output(recording)
+        self.aliased = None if field is None else self.fields.index(field)
         self._needed: dict[str, set[str]] = {}
         self._kept: dict[str, tuple[bool, ...]] = {}
         self._kernels: dict[tuple[str, torch.dtype, bool], Kernel] = {}
@@ -120,7 +119,7 @@ class Compiled:
         return sum(self.programs.saved.values())
 
     def kernel(self, name: str, dtype: torch.dtype, to_inputs: bool = True) -> Kernel:
-        """The laid out program ``inference``, ``forward``, ``backward`` or ``recompute`` for a type of numbers.
+        """One of the programs (``StepPrograms``) by name, laid out for a type of numbers.
 
         to_inputs: whether a backward goes on to the inputs.
         """

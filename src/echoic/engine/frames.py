@@ -21,7 +21,8 @@ NOWHERE = -1
 # The first arrays of a call. Then come, field by field, the state before the first step and the fresh one.
 OFFSETS, ACTIVE, CLEARED, INPUT, OUTPUT, KEPT, FIELDS = range(7)
 # After them in a run forward: each field of the last state, vectors, matrices. In one backward: these, of each field
-# the gradients of the last state, of the first and of the fresh one, then vectors, matrices, sums.
+# the gradients of the last state, of the first and of the fresh one, then vectors, matrices, sums. In one that goes
+# through known outputs again the output before each step stands ahead of the vectors.
 PULL, TO_INPUT, SCRATCH, PULLS = range(4)
 
 Strides = tuple[tuple[int, int], ...]  # of the rows and columns of each matrix
@@ -77,6 +78,22 @@ def forward_frame(cell: Compiled, keep: str, dtype: torch.dtype) -> Frame:
         return engine.Frame(kernel.native, False, *places, [], [], areas)
 
     return Frame(kernel, _prologue(cell, kernel), kept_width(cell, keep), (), lay_out)
+
+
+@cache
+def again_frame(cell: Compiled, dtype: torch.dtype) -> Frame:
+    """Of a run that finds what a forward with "gates" keeps, where the outputs are known and a field of the state."""
+    kernel = cell.kernel("again", dtype)
+    count = len(cell.fields)
+    last, before = FIELDS + 2 * count, FIELDS + 3 * count
+    states, areas, gates = _states(cell, "gates", last)
+    arrays = {"input": INPUT, "before": before, **gates}
+
+    def lay_out(strides: Strides) -> engine.Frame:
+        places = _ports(kernel, arrays), states, [], *_parameters(kernel, before + 1, strides)
+        return engine.Frame(kernel.native, False, *places, [], [], areas)
+
+    return Frame(kernel, _prologue(cell, kernel), kept_width(cell, "gates"), (), lay_out)
 
 
 @cache

@@ -76,15 +76,18 @@ class _Piece(NamedTuple):
 
     cleared: [T, B] rows whose state is fresh before a step, or None.
     products: what matmuls multiply.
+    known: [T, B, O] the outputs, where it was run before; or None.
     """
 
     cell: Cell
     call: Call
     cleared: Tensor | None
     products: int
+    known: Tensor | None = None
 
 
 KEEP = {"store": "gates", "recompute": "states"}
+_FEW_ROWS = 4  # up to which matmuls of many steps at once are faster than those of one step after the other
 
 
 @without_autocast
@@ -99,7 +102,7 @@ def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
 
 
 def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
-    cell, call, cleared, multiplied = piece
+    cell, call, cleared, multiplied, known = piece
     step = compiled_before(cell, multiplied)  # asked just before, whether it is refused
     assert not isinstance(step, str)
     apart = step.recording.apart is not None
@@ -118,7 +121,9 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
     leaves = (given.inputs, *given.states, *given.fresh, *given.parameters)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in leaves):
         keep = "nothing"
-    over = passes.Pass(step, given, layout.timing, keep)
+    if known is not None:
+        known = known.transpose(0, 1) if call.lengths is None else layout.pack(known)
+    over = passes.Pass(step, given, layout.timing, keep, known)
     return operators.Asked(over, inputs if apart else None)
 
 
@@ -130,8 +135,11 @@ def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Te
 
 def _checkpoint(piece: _Piece) -> tuple[Tensor, Any]:
     """A segment's inputs are projected when it is run, so the projected inputs are never whole in memory."""
+    step = compiled_before(piece.cell, piece.products)
+    assert not isinstance(step, str)
+    outputs_help = step.aliased is not None and piece.call.inputs.shape[1] <= _FEW_ROWS
 
-    def run(cell: Cell, part: Call, cleared: Tensor | None) -> tuple[Tensor, Any]:
-        return _run([_Piece(cell, part, cleared, piece.products)], "gates")[0]
+    def run(cell: Cell, part: Call, cleared: Tensor | None, known: Tensor | None) -> tuple[Tensor, Any]:
+        return _run([_Piece(cell, part, cleared, piece.products, known)], "gates")[0]
 
-    return run_in_segments(piece.cell, piece.call, piece.cleared, run)
+    return run_in_segments(piece.cell, piece.call, piece.cleared, run, outputs_help)

@@ -70,7 +70,7 @@ def _replayed(over: Pass) -> Result:
 
 
 def _as_operator(over: Pass) -> Result:
-    cell, given, timing, keep = over
+    cell, given, timing, keep, _ = over
     outputs, *last, _ = run_operator(*_flat(given), *timing, cell.key, keep)
     return _like(outputs, given.inputs), last
 
@@ -211,7 +211,7 @@ class _Form(NamedTuple):
 
 
 def _form(asked: Asked) -> _Form:
-    (cell, given, timing, keep), project_again = asked
+    (cell, given, timing, keep, _), project_again = asked
     return _Form((len(given.states), len(given.fresh), len(given.parameters)), cell, timing, keep, project_again)
 
 
@@ -283,7 +283,7 @@ def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | N
 
 
 def _backward_as_operator(pulled: Pulled) -> Gradients:
-    (cell, given, timing, keep), made, pull, pulls, to_inputs, _ = pulled
+    (cell, given, timing, keep, _), made, pull, pulls, to_inputs, _ = pulled
     known = [torch.zeros_like(s) if p is None else p for p, s in zip(pulls, given.states, strict=True)]
     left = iter(run_backward_operator(pull, known, made.outputs, made.kept, *given, *timing, cell.key, keep, to_inputs))
     of_inputs = next(left)

@@ -14,7 +14,7 @@ from torch import Tensor
 from echoic.engine.buffers import BUFFERS, numbers_from
 from echoic.engine.compiled import Compiled
 from echoic.engine.execute import Launch, launch
-from echoic.engine.frames import backward_frame, forward_frame
+from echoic.engine.frames import again_frame, backward_frame, forward_frame
 from echoic.engine.layout import Timing
 from echoic.engine.precision import without_autocast
 
@@ -76,12 +76,15 @@ class Pass(NamedTuple):
 
     cell: what makes one step. given: what is run. timing: when which rows are run.
     keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+    known: the outputs, where the pass was run before and only "gates" are lacking; else None. Of a cell whose output is
+        a field of the state the steps then no longer wait for each other's matmuls.
     """
 
     cell: Compiled
     given: Given
     timing: Timing
     keep: str
+    known: Tensor | None = None
 
 
 class Pulled(NamedTuple):
@@ -113,7 +116,7 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
     prepared = [_prepared_backward(each) for each in passes]
     launch([run for *_, run in prepared])
-    for (cell, given, _, _), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
+    for (cell, given, *_), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
         through = cell.handed_through
         made = cell.recording.epilogue.forward(*given.parameters, *sums) if through is None else ()
         trained = made if through is None else [sums[which] for which in through]
@@ -122,19 +125,42 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
 
 
 def _prepared(each: Pass) -> tuple[Made, Launch]:
-    cell, (inputs, states, fresh, parameters), timing, keep = each
+    cell, (inputs, states, fresh, parameters), timing, keep, known = each
     shape, batch = inputs.shape[:-1], states[0].shape[0]
     rows = shape.numel()
-    frame = forward_frame(cell, keep, inputs.dtype)
+    if known is None or cell.aliased is None:
+        frame, before = forward_frame(cell, keep, inputs.dtype), []
+        outputs = _empty(inputs, shape, cell.output_width)
+    else:
+        frame, outputs = again_frame(cell, inputs.dtype), known
+        before = [_before(outputs, states[cell.aliased], fresh[cell.aliased] if fresh else None, timing)]
     operands = frame.prologue.operands(parameters)
-    outputs = _empty(inputs, shape, cell.output_width)
     whole = len(shape) > 1  # else some rows may take no step, and keep their state
     last = [torch.empty_like(state) if whole else state.clone() for state in states]
     kept = numbers_from(BUFFERS, inputs, rows * frame.width)
-    arrays = [*timing, inputs, outputs, kept, *states, *_of_each(fresh, states), *last, *operands.addresses]
+    arrays = [*timing, inputs, outputs, kept, *states, *_of_each(fresh, states), *last, *before, *operands.addresses]
     sizes = (timing.active.shape[0], batch, rows)
     run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
     return Made(outputs, last, kept), run
+
+
+def _before(outputs: Tensor, first: Tensor, fresh: Tensor | None, timing: Timing) -> Tensor:
+    """[N, O] rows of a state before each step, where they are the outputs [N, O] or [B, T, O] of the step before it.
+
+    first, fresh: [B, O] the state before the first step, and that which a reset gives.
+    """
+    offsets, active, cleared = timing
+    outputs = outputs if outputs.dim() == 2 else outputs.transpose(0, 1).flatten(0, 1)
+    step = torch.arange(len(active)).repeat_interleave(active)
+    rank = torch.arange(len(step)) - (active.cumsum(0) - active)[step]
+    rows, begins = offsets[step] + rank, int(active[:1].sum())
+    found = torch.empty_like(outputs)
+    found[rows[:begins]] = first[:begins]
+    found[rows[begins:]] = outputs[offsets[step[begins:] - 1] + rank[begins:]]
+    if cleared is not None and fresh is not None:
+        anew = cleared[rows].bool()
+        found[rows[anew]] = fresh[rank[anew]]
+    return found
 
 
 def _empty(like: Tensor, shape: torch.Size, width: int) -> Tensor:
@@ -154,7 +180,7 @@ def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tens
 
 def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
     """The gradients, without the trained ones; what these are made of; the run that fills them."""
-    (cell, (inputs, states, fresh, parameters), timing, keep), made, pull, pulls, to_inputs, to_states = each
+    (cell, (inputs, states, fresh, parameters), timing, keep, _), made, pull, pulls, to_inputs, to_states = each
     shape, batch = pull.shape[:-1], states[0].shape[0]
     pull = pull.contiguous() if len(shape) == 1 else pull.transpose(0, 1).contiguous()
     rows, whole = shape.numel(), len(shape) > 1

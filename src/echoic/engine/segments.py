@@ -13,7 +13,8 @@ from torch.nn.utils.stateless import _reparametrize_module
 from echoic.cells import Cell
 from echoic.engine.call import Call
 
-Run = Callable[[Cell, Call, Tensor | None], tuple[Tensor, Any]]  # cell, call, cleared rows: outputs, last state
+# Cell, call, cleared rows, the outputs where they are known: outputs, last state
+Run = Callable[[Cell, Call, Tensor | None, Tensor | None], tuple[Tensor, Any]]
 _WORTH_A_MATMUL = 2000  # rows below which the matmuls of a segment are too small to be fast
 _WORTH_A_SEGMENT = 8000  # rows from which on what a segment costs beside its steps, some milliseconds, is not noticed
 
@@ -22,7 +23,7 @@ class Segments(NamedTuple):
     """How a call is cut.
 
     cell: what is run. names: of its parameters. call: the whole. cleared: [T, B] fresh rows, or None. run: runs a part.
-    size: steps of a segment.
+    size: steps of a segment. outputs_help: whether they do when a segment is run again.
     """
 
     cell: Cell
@@ -31,26 +32,32 @@ class Segments(NamedTuple):
     cleared: Tensor | None
     run: Run
     size: int
+    outputs_help: bool
 
     def starts(self) -> list[int]:
         """First steps of the segments in the order in which they are run."""
         starts = list(range(0, self.call.inputs.shape[0], self.size))
         return starts[::-1] if self.call.reverse else starts
 
-    def part(self, inputs: Tensor, start: int, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Outputs and last state of the segment that begins at a step."""
+    def part(
+        self, inputs: Tensor, start: int, state: Sequence[Tensor], known: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Outputs and last state of the segment that begins at a step. known: the outputs, if it was run before."""
         lengths = None if self.call.lengths is None else (self.call.lengths - start).clamp(0, len(inputs))
         cleared = None if self.cleared is None else self.cleared[start : start + self.size]
         call = self.call._replace(inputs=inputs, state=type(self.call.state)(*state), lengths=lengths, reset=None)
-        outputs, last = self.run(self.cell, call, cleared)
+        outputs, last = self.run(self.cell, call, cleared, known)
         return (outputs, *last)
 
 
-def run_in_segments(cell: Cell, call: Call, cleared: Tensor | None, run: Run) -> tuple[Tensor, Any]:
-    """Outputs [T, B, O] and the last state, of which the backward keeps one state in about sqrt(T)."""
+def run_in_segments(cell: Cell, call: Call, cleared: Tensor | None, run: Run, outputs_help: bool) -> tuple[Tensor, Any]:
+    """Outputs [T, B, O] and the last state, of which the backward keeps one state in about sqrt(T).
+
+    The outputs are kept for it, too, if they help: then they are states, with which a segment is soon run again.
+    """
     size = segment_size(*call.inputs.shape[:2])
     parameters = dict(cell.named_parameters())
-    segments = Segments(cell, tuple(parameters), call, cleared, run, size)
+    segments = Segments(cell, tuple(parameters), call, cleared, run, size, outputs_help)
     outputs, *last = _Segmented.apply(segments, call.inputs, *call.state, *parameters.values())  # pyright: ignore
     return outputs, type(call.state)(*last)
 
@@ -77,22 +84,21 @@ class _Segmented(torch.autograd.Function):
             stop = start + segments.size
             outputs[start:stop], *state = segments.part(inputs[start:stop], start, state)
         ctx.segments = segments
-        ctx.save_for_backward(inputs, *rest, *entering)
+        ctx.save_for_backward(inputs, outputs if segments.outputs_help else None, *rest, *entering)
         return (outputs, *state)
 
     @staticmethod
     def backward(ctx: Any, *pulls: Tensor) -> tuple[Tensor | None, ...]:
         segments: Segments = ctx.segments
         fields = len(segments.call.state)
-        inputs, *tensors = ctx.saved_tensors
+        inputs, outputs, *tensors = ctx.saved_tensors
         first, entering = tensors[:fields], tensors[len(tensors) - fields :]
         weights = dict(zip(segments.names, tensors[fields : len(tensors) - fields], strict=True))
         with _reparametrize_module(segments.cell, weights):
             if torch.is_grad_enabled():  # a gradient that is differentiated again
                 return None, *_at_once(segments, inputs, first, list(weights.values()), pulls)
-            return None, *_one_by_one(
-                segments, inputs, entering, list(weights.values()), pulls, ctx.needs_input_grad[1]
-            )
+            given = inputs, outputs, entering
+            return None, *_one_by_one(segments, given, list(weights.values()), pulls, ctx.needs_input_grad[1])
 
 
 def _at_once(
@@ -100,7 +106,7 @@ def _at_once(
 ) -> tuple[Tensor | None, ...]:
     """The gradients with a graph of their own, of the whole call."""
     call = segments.call._replace(inputs=inputs, state=type(segments.call.state)(*first), reset=None)
-    outputs, last = segments.run(segments.cell, call, segments.cleared)
+    outputs, last = segments.run(segments.cell, call, segments.cleared, None)
     leaves = [inputs, *first, *weights]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(torch.autograd.grad([outputs, *last], wanted, pulls, create_graph=True, allow_unused=True))
@@ -109,13 +115,13 @@ def _at_once(
 
 def _one_by_one(
     segments: Segments,
-    inputs: Tensor,
-    entering: Sequence[Tensor],
+    given: tuple[Tensor, Tensor | None, Sequence[Tensor]],
     weights: Sequence[Tensor],
     pulls: Sequence[Tensor],
     wants_inputs: bool,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients, a segment after the other from the last."""
+    """The gradients, a segment after the other from the last. given: inputs, outputs, the states between segments."""
+    inputs, outputs, entering = given
     of_inputs = torch.empty_like(inputs) if wants_inputs else None
     sums: list[Tensor | None] = [None] * len(weights)
     pull, *state_pulls = pulls
@@ -125,7 +131,7 @@ def _one_by_one(
         piece = inputs[here].detach().requires_grad_(wants_inputs)
         state = [kept[number].detach().requires_grad_() for kept in entering]
         with torch.enable_grad():
-            results = segments.part(piece, start, state)
+            results = segments.part(piece, start, state, None if outputs is None else outputs[here])
         leaves = [*([piece] if wants_inputs else []), *state, *(weights[i] for i in trained)]
         found = list(torch.autograd.grad(results, leaves, [pull[here], *state_pulls], allow_unused=True))
         if of_inputs is not None:

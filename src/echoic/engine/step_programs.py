@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from echoic.engine.sorting import Outer
@@ -18,6 +19,8 @@ class StepPrograms(NamedTuple):
     backward: ``grad.input``, ``grad.state.*`` and the operands of the deferred sums, from ``grad.*``, ``input``,
         ``state.*`` (before the step), ``new.*`` (after it) and ``saved.*``.
     recompute: the same from ``input``, ``state.*`` and ``grad.*``.
+    again: ``state.*`` and ``saved.*`` where the output of every step is known already and is a field of the state: that
+        field before the step is the row source ``before`` and no result. None where the output is no such field.
     saved: their widths, the widest first: a single column does not push the others out of line.
     operands: result names of the deferred sums' operands; ``input`` and ``state.*`` stand for themselves, being kept.
     """
@@ -26,6 +29,7 @@ class StepPrograms(NamedTuple):
     forward: Program
     backward: Program
     recompute: Program
+    again: Program | None
     saved: dict[str, int]
     operands: tuple[tuple[str, ...], ...]
 
@@ -48,14 +52,35 @@ def step_programs(recording: Recording) -> StepPrograms:
     saved = sorted(_chosen(recording, list(results.values())), key=builder.widths.__getitem__, reverse=True)
     forward = dict(recording.forward)
     kept = {f"saved.{i}": value for i, value in enumerate(saved)}
+    whole, known = builder.program({**forward, **kept}), field_of_output(recording)
     return StepPrograms(
         inference=builder.program(forward),
-        forward=builder.program({**forward, **kept}),
+        forward=whole,
         backward=_with_sources(recording, results, kept),
         recompute=builder.program(results),
+        again=None if known is None else _with_known_state(whole, f"state.{known}"),
         saved={name: builder.widths[value] for name, value in kept.items()},
         operands=tuple(operands),
     )
+
+
+def field_of_output(recording: Recording) -> str | None:
+    """The field of the state that is the output too, if there is one."""
+    output = recording.forward["output"]
+    same = [field for field in recording.fields if recording.forward[f"state.{field}"] == output]
+    return same[0] if same and output in recording.builder.by_name else None
+
+
+def _with_known_state(program: Program, name: str) -> Program:
+    """A forward program that reads ``before`` for a state and makes neither it nor the output."""
+    sources = [replace(source, name="before") if source.name == name else source for source in program.sources]
+    operations = [
+        replace(o, operands=tuple("before" if operand == name else operand for operand in o.operands))
+        for o in program.operations
+    ]
+    results = [(result, "before" if value == name else value) for result, value in program.results]
+    left = [result for result, _ in results if result not in ("output", name)]
+    return Program(tuple(sources), tuple(operations), tuple(results)).keeping(left)
 
 
 def _with_sources(recording: Recording, results: dict[str, str], kept: dict[str, str]) -> Program:
