@@ -66,10 +66,13 @@ class ExecutionOf final : public Execution {
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
         : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), ranges_(run), totals_(plan, run.threads) {
-        size_t weight_bytes = 0;  // read in every step
-        for (const Stage& stage : plan.stages)
-            if (stage.kind == Stage::matmul && stage.phase == Phase::within)
-                weight_bytes += packed_bytes(kernels_, plan, size_t(stage.matrix));
+        size_t weight_bytes = 0, other_bytes = 0;  // read in every step, or for many of them
+        for (const Stage& stage : plan.stages) {
+            size_t& bytes = stage.phase == Phase::within ? weight_bytes : other_bytes;
+            if (stage.kind == Stage::matmul) bytes += packed_bytes(kernels_, plan, size_t(stage.matrix));
+        }
+        // Then threads do not meet in a step at all
+        if (weight_bytes == 0 && keeps_to_units(run) && units_of(plan, kernels_.panel) > 0) weight_bytes = other_bytes;
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
         choose_kernels();
         make_room(memory.packed);

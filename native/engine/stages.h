@@ -44,7 +44,7 @@ class Stages {
     // What is recent of this thread's columns of the totals becomes part of the sums.
     void settle() {
         for (size_t t = 0; t < plan_.totals.size(); ++t) {
-            const Range mine = share_of(plan_.totals[t], kMaxLanes);
+            const Range mine = share_of(plan_.totals[t], piece());
             totals_->settle(total_part_, t, mine.begin, mine.end);
         }
     }
@@ -54,6 +54,8 @@ class Stages {
         ready_ = ready_ && part == part_ && parts == parts_;
         part_ = part, parts_ = parts;
     }
+    // Of stages within the recurrence threads share so many columns of every block of as many; 0: of all of them.
+    void share_units(int64_t units) { units_ = units; }
     // Weights are read in the other direction from now on: what was read last is still in the cache.
     void turn() { backwards_ = !backwards_; }
 
@@ -112,6 +114,9 @@ class Stages {
         return {std::min(whole, pieces * part_ / parts_ * piece), std::min(whole, pieces * (part_ + 1) / parts_ * piece)};
     }
 
+    // Columns that threads do not share: whole panels, and lines of the cache.
+    int64_t piece() const { return std::max(kernels_.panel, kMaxLanes); }
+
     View<T> place(const Operand& operand) const {
         View<T> view = views_[size_t(operand.index)];
         view.base += operand.offset;
@@ -121,8 +126,19 @@ class Stages {
     // A step of few rows reads all weights. Where they do not stay in the second cache, it turns round with all matrices
     // at once, and begins with what of each the one before left.
     void matmuls(size_t first, size_t last, int64_t rows) {
-        if (plan_.stages[first].groups > 1) return matmul_of_groups(plan_.stages[first], rows);
-        const Range columns = share_of(plan_.matrix_columns[size_t(plan_.stages[first].matrix)], kernels_.panel);
+        const Stage& one = plan_.stages[first];
+        if (one.groups > 1) return matmul_of_groups(one, rows);
+        const int64_t all = plan_.matrix_columns[size_t(one.matrix)];
+        const bool by_units = units_ > 0 && one.phase == Phase::within;
+        const int64_t block = by_units ? units_ : all;
+        const Range mine = share_of(block, by_units ? piece() : kernels_.panel);
+        for (int64_t done = 0; done < all; done += block) {
+            const int64_t begin = backwards_ ? all - block - done : done;
+            matmuls(first, last, rows, {begin + mine.begin, begin + mine.end});
+        }
+    }
+
+    void matmuls(size_t first, size_t last, int64_t rows, Range columns) {
         const int64_t bytes = last > first + 1 && rows <= kFewRows ? packed_together(first, last) / parts_ : 0;
         if (bytes <= kSecondCache) {
             for (size_t i = first; i < last; ++i) matmul(plan_.stages[i], rows, columns, 0);
@@ -271,7 +287,7 @@ class Stages {
         for (size_t s = 0; s < plan_.stages.size(); ++s) {
             const Stage& stage = plan_.stages[s];
             if (stage.kind != Stage::pointwise) continue;
-            const Range mine = share_of(stage.width, kMaxLanes);
+            const Range mine = share_of(stage.width, piece());
             const int64_t width = mine.end - mine.begin;
             const bool only_taken = stage.count == 1 && plan_.micros[size_t(stage.first)].op == op_take;  // whole rows, no tiles
             const int64_t pieces = only_taken ? 1 : (width + kTile - 1) / kTile;
@@ -345,6 +361,7 @@ class Stages {
     const Kernels<T>& kernels_;
     const Packed<T>* packed_;
     int64_t part_ = 0, parts_ = 1;  // of the columns
+    int64_t units_ = 0;
     bool backwards_ = false;
     Totals<T>* totals_ = nullptr;
     size_t total_part_ = 0;

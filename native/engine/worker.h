@@ -5,6 +5,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "arena.h"
 #include "chunks.h"
@@ -12,6 +13,7 @@
 #include "meeting.h"
 #include "plan.h"
 #include "stages.h"
+#include "units.h"
 
 namespace echoic {
 
@@ -31,6 +33,10 @@ class Worker {
            Meeting* meeting, char* carried, Arena& arena)
         : Worker(plan, run, kernels, packed, Ranks{}) {
         meeting_ = meeting;
+        if (const int64_t units = keeps_to_units(run) ? units_of(plan, kernels.panel) : 0; units > 0) {
+            stages_.share_units(units);
+            waits_.emplace(plan, run);
+        }
         lay_out(arena.at_least(own_bytes()), carried);
     }
 
@@ -60,6 +66,7 @@ class Worker {
             part_ = meeting_->join();
             if (part_ < 0) return;
             stages_.share(part_, meeting_->members());
+            met_ = true;
         }
         if (most_ == 0) return;
         for (int64_t done = 0; done < run_.steps && part_ >= 0; done += chunks_.steps()) {
@@ -85,8 +92,20 @@ class Worker {
         recent_ = 0;
     }
 
-    void meet() const {
+    void meet() {
         if (meeting_ != nullptr) meeting_->wait();
+        met_ = true;
+    }
+
+    // False for a thread that is not needed any more: the others have its columns from now on.
+    bool meet_or_leave() {
+        met_ = true;
+        const bool stays = meeting_->wait_or_leave(int(part_));
+        if (stays)
+            stages_.share(part_, meeting_->members());
+        else
+            part_ = -1;
+        return stays;
     }
 
     static size_t room(int64_t count) { return size_t((count + 15) / 16 * 16) * sizeof(T); }
@@ -194,6 +213,17 @@ class Worker {
         }
     }
 
+    // Stages of a step, each thread with its units. False for a thread that leaves.
+    bool run_by_units(const PhaseOf& phase, int64_t rows) {
+        for (size_t i = phase.first, next; i < phase.last; i = next) {
+            if (waits_->before(i) && !met_ && !meet_or_leave()) return false;
+            for (next = i + 1; next < phase.last && !waits_->before(next);) ++next;
+            stages_.run(i, next, rows);
+            met_ = false;
+        }
+        return true;
+    }
+
     // Rows of ports that lie apart: copy them side by side, or back.
     void gather(const std::vector<size_t>& ports, const Chunk& chunk, bool in) {
         for (int64_t s = chunk.low; s < chunk.high && part_ == 0; ++s)
@@ -254,13 +284,15 @@ class Worker {
         for (size_t p = 0; p < size_t(plan_.outside); ++p) stages_.view(p) = view_of(run_.ports[p], step, clears);
         place_wide(step, chunk);
         const PhaseOf& within = plan_.phase(Phase::within);
-        run(within, rows);
+        const bool by_units = meeting_ != nullptr && waits_.has_value();
+        if (!by_units)
+            run(within, rows);
+        else if (!run_by_units(within, rows))
+            return;
         stages_.turn();
         settle(rows);
-        if (meeting_ != nullptr) {
-            if (!meeting_->wait_or_leave(int(part_))) return void(part_ = -1);
-            stages_.share(part_, meeting_->members());
-        }
+        const bool whole = going_on < rows || (run_.backward && step == 0);  // rows that the first goes through below
+        if (meeting_ != nullptr && (whole || !by_units) && !meet_or_leave()) return;
         if (first && run_.backward)
             hand_back(step, rows);
         else if (first)
@@ -327,6 +359,8 @@ class Worker {
     const int64_t most_;  // rows of the first step
     Chunks chunks_;
     Stages<T> stages_;
+    std::optional<Waits> waits_;  // where threads keep to their units
+    bool met_ = false;            // and none has done anything since
     int64_t recent_ = 0;      // rows since totals were settled
     int64_t part_ = 0;        // among those who share the columns; -1 once the others go on without this one
     std::vector<T*> many_;    // room for the rows of a whole chunk, of the ports that need it

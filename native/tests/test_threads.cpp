@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "../engine/ranks.h"
+#include "../engine/units.h"
 #include "lstm.h"
 
 namespace {
@@ -109,6 +110,57 @@ void columns_by_themselves(int64_t h, const std::vector<int64_t>& lengths, bool 
     }
 }
 
+// In a step of 64 units threads wait before matmuls of what others have just made, and before what others still read is
+// written over: a scratch port in every step, an array of all steps in the same one, a state in another.
+void waits_within_a_step() {
+    constexpr int64_t kUnits = 64;
+    const int64_t copy = echoic_opcode("copy");
+    const Code nothing = {0, 0, 0};
+    auto place = [](int64_t port, int64_t offset = 0) { return Code{1, port, offset}; };
+    auto pointwise = [&](const Code& target, const Code& source) {
+        return Code{1, 1, kUnits, 1, copy} + target + source + nothing + nothing;
+    };
+    auto matmul = [&](const Code& target, const Code& source) {
+        return Code{2, 1, 0, 1} + source + target + nothing + Code{-1};
+    };
+    enum : int64_t { given, made, held, other };  // two ports from outside, two of scratch
+    auto plan = [&](const std::vector<Code>& stages) {
+        Code code = {4, 2, kUnits, kUnits, kUnits, 2 * kUnits, 0, 1, kUnits, kUnits, 0, 0, int64_t(stages.size())};
+        for (const Code& stage : stages) code = code + stage;
+        return echoic::decode(code.data(), code.size(), nullptr, 0, ECHOIC_FLOAT32);
+    };
+    auto waits = [&](const std::vector<Code>& stages, int32_t from, int32_t to) {
+        float numbers[2];
+        echoic_port ports[] = {{from, 0, &numbers[0], kUnits}, {to, 0, &numbers[1], kUnits}};
+        echoic_run run{};
+        run.steps = 10, run.ports = ports, run.port_count = 2;
+        const echoic::Plan decoded = plan(stages);
+        CHECK(echoic::units_of(decoded, 32) == kUnits);
+        const echoic::Waits found(decoded, run);
+        std::vector<bool> before;
+        for (size_t i = 0; i < stages.size(); ++i) before.push_back(found.before(i));
+        return before;
+    };
+    using Before = std::vector<bool>;
+    const Code state_first = matmul(place(held), place(given)), state_last = pointwise(place(made), place(held));
+    CHECK((waits({state_first, state_last}, ECHOIC_ENTERING, ECHOIC_LEAVING) == Before{true, false}));
+    CHECK((waits({state_first, state_last}, ECHOIC_PACKED, ECHOIC_PACKED) == Before{false, false}));
+    const Code array_first = pointwise(place(given), place(made)), array_last = matmul(place(made), place(given));
+    CHECK((waits({array_first, array_last}, ECHOIC_PACKED, ECHOIC_GRADIENT_OUT) == Before{false, true}));
+    const Code scratch_first = pointwise(place(held), place(given)), scratch_next = matmul(place(other), place(held));
+    const Code scratch_last = pointwise(place(made), place(other, kUnits));
+    CHECK((waits({scratch_first, scratch_next, scratch_last}, ECHOIC_ENTERING, ECHOIC_LEAVING) == Before{true, true, false}));
+    const Code written_over = pointwise(place(given), place(held));
+    CHECK((waits({state_first, written_over}, ECHOIC_PACKED, ECHOIC_LEAVING) == Before{false, true}));
+    CHECK((waits({state_last, state_first}, ECHOIC_ENTERING, ECHOIC_LEAVING) == Before{true, true}));
+
+    const Code askew = pointwise(place(made), place(other, kUnits / 2));
+    CHECK(echoic::units_of(plan({state_first, askew}), 32) == 0);
+    const Code sum = Code{3, 1, kUnits, kUnits, 1, echoic::reduce_sum} + place(given) + nothing + place(held);
+    CHECK(echoic::units_of(plan({state_first, sum, state_last}), 32) == 0);
+    CHECK(echoic::units_of(plan({state_first}), 32) == 0);
+}
+
 // Several runs of different sizes and types in one call: each as if it were alone, also where there are more of them
 // than threads.
 void side_by_side() {
@@ -170,7 +222,10 @@ void test_threads() {
         columns_by_themselves<double>(160, {7}, resets);
         columns_by_themselves<float>(190, {9, 5, 2}, resets);
         columns_by_themselves<double>(190, {6, 6, 1}, resets);
+        columns_by_themselves<float>(192, {9, 9, 2}, resets);
+        columns_by_themselves<double>(192, {9, 5, 5}, resets);
     }
+    waits_within_a_step();
     too_little_memory();
     side_by_side();
     calls_at_once<float>();

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from tests.conformance.cases import Case, make_problem, solve
+from tests.conformance.cases import CASES, Case, make_problem, solve
 from tests.engine.native_runner import run
 from tests.tolerances import TOLERANCES, assert_same
 from torch import Tensor
 
 from echoic import _native
-from echoic.cells import GRU, LSTM, Cell, LSTMState, observed
+from echoic.cells import GRU, LSTM, Cell, IndRNN, LSTMState, observed
 from echoic.engine import execute, unroll
 from echoic.engine.call import Call
 from echoic.engine.native import Native
@@ -38,10 +38,16 @@ def threads() -> Iterator[None]:
     execute._WORTH_A_THREAD = worth
 
 
-def everything(cell: Cell, inputs: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> list[Tensor]:
+def everything(
+    cell: Cell,
+    inputs: Tensor,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    memory: str = "store",
+) -> list[Tensor]:
     """Outputs, last states and all gradients by the native engine."""
     inputs = inputs.clone().requires_grad_()
-    outputs, end = unroll(cell, inputs, lengths=lengths, reset=reset, options=("native", "store"))
+    outputs, end = unroll(cell, inputs, lengths=lengths, reset=reset, options=("native", memory))
     leaves = [inputs, *cell.parameters()]
     grads = torch.autograd.grad(outputs.square().sum() + sum(part.sum() for part in end), leaves)
     return [outputs.detach(), *(part.detach() for part in end), *grads]
@@ -87,6 +93,39 @@ def test_threads_share_the_columns_of_few_rows(make: Callable[[], Cell], rows: i
         torch.set_num_threads(count)
         loop = slice(0, 2 + len(cell.initial_state(1)))
         for a, b in zip(everything(cell, inputs, lengths, reset)[loop], expected[loop], strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("lengths", [None, [40, 23, 40]], ids=["alike", "lengths"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_threads_that_meet_seldom_see_each_others_numbers(case: Case, lengths: list[int] | None) -> None:
+    """Sizes whose units threads can share: then they meet before matmuls alone."""
+    cell = case.build(5, 192).float()
+    rows = 1 if lengths is None else 3
+    inputs = torch.randn(rows, 40, cell.input_size, generator=torch.Generator().manual_seed(4))
+    given = None if lengths is None else torch.tensor(lengths)
+    torch.set_num_threads(1)
+    expected = everything(cell, inputs, given)
+    for count in (2, 3, 2):
+        torch.set_num_threads(count)
+        loop = slice(0, 2 + len(cell.initial_state(1)))
+        for a, b in zip(everything(cell, inputs, given)[loop], expected[loop], strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("memory", ["recompute", "checkpoint"])
+@pytest.mark.parametrize("kind", [LSTM, GRU, IndRNN])
+def test_threads_run_steps_again_as_one_does(kind: type[Cell], memory: str) -> None:
+    torch.manual_seed(5)
+    cell, inputs = kind(5, 192), torch.randn(1, 200, 5)
+    torch.set_num_threads(1)
+    expected = everything(cell, inputs, memory=memory)
+    for count in (2, 3):
+        torch.set_num_threads(count)
+        loop = slice(0, 2 + len(cell.initial_state(1)))
+        for a, b in zip(everything(cell, inputs, memory=memory)[loop], expected[loop], strict=True):
             assert torch.equal(a, b)
 
 
