@@ -49,6 +49,13 @@ struct Packed {
     size_t bytes = 0;
 };
 
+// All matrices of a plan as its products take them, and as those of a step of few rows do.
+template <class T>
+struct Matrices {
+    const Kernels<T>& kernels;
+    const Packed<T>*packed, *few;
+};
+
 // Panels that so many columns are packed in.
 template <class T>
 int64_t panels(const Kernels<T>& kernels, int64_t columns) {

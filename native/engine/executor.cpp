@@ -11,16 +11,11 @@
 #include "dispatch.h"
 #include "sums.h"
 #include "team.h"
+#include "weights.h"
 #include "worker.h"
 
 namespace echoic {
 namespace {
-
-template <class T>
-size_t packed_bytes(const Kernels<T>& use, const Plan& plan, size_t matrix) {
-    const int64_t numbers = panels(use, plan.matrix_columns[matrix]) * use.panel * use.depth(plan.matrix_rows[matrix]);
-    return (size_t(numbers) * sizeof(T) + 63) / 64 * 64;
-}
 
 // One run among those executed together, in rounds of so many parts each.
 class Execution {
@@ -65,17 +60,17 @@ class ExecutionOf final : public Execution {
     };
 
     ExecutionOf(const Plan& plan, const echoic_run& run, Memory& memory)
-        : Execution(run.threads), plan_(plan), run_(run), kernels_(kernels_for<T>(plan)), ranges_(run), totals_(plan, run.threads) {
+        : Execution(run.threads), plan_(plan), run_(run), weights_(plan, run), ranges_(run), totals_(plan, run.threads) {
+        const Kernels<T>& kernels = kernels_for<T>(plan);
         size_t weight_bytes = 0, other_bytes = 0;  // read in every step, or for many of them
         for (const Stage& stage : plan.stages) {
             size_t& bytes = stage.phase == Phase::within ? weight_bytes : other_bytes;
-            if (stage.kind == Stage::matmul) bytes += packed_bytes(kernels_, plan, size_t(stage.matrix));
+            if (stage.kind == Stage::matmul) bytes += packed_bytes(kernels, plan, size_t(stage.matrix));
         }
         // Then threads do not meet in a step at all
-        if (weight_bytes == 0 && keeps_to_units(run) && units_of(plan, kernels_.panel) > 0) weight_bytes = other_bytes;
+        if (weight_bytes == 0 && keeps_to_units(run) && units_of(plan, kernels.panel) > 0) weight_bytes = other_bytes;
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
-        choose_kernels();
-        make_room(memory.packed);
+        weights_.make_room(memory.packed);
         ranges_.make_room(memory.ranges);
         meeting_.emplace(alone ? 1 : run.threads);
         // Totals do not change with what else the machine does: one thread has all columns where others would have rows
@@ -87,29 +82,15 @@ class ExecutionOf final : public Execution {
         if (meeting_->broken()) apart = kCallsApart;
     }
 
-    size_t bytes_to_pack() const override { return bytes_; }
-
-    void pack(int part) override {
-        for (size_t m = 0; m < room_.size(); ++m) {
-            if (room_[m] == nullptr) continue;
-            const Kernels<T>& use = *packed_[m].kernels;
-            const int64_t k = plan_.matrix_rows[m], n = plan_.matrix_columns[m];
-            const int64_t all = panels(use, n);
-            const int64_t begin = all * part / parts_ * use.panel;
-            const int64_t end = std::min(n, all * (part + 1) / parts_ * use.panel);
-            const echoic_matrix& from = run_.matrices[m];
-            if (begin < end)
-                use.pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
-                         from.column_stride, k, end - begin, room_[m] + begin * use.depth(k));
-        }
-    }
+    size_t bytes_to_pack() const override { return weights_.bytes(); }
+    void pack(int part) override { weights_.pack(part, parts_); }
 
     void work(int part) override {
         static thread_local Arena arena;
         if (by_columns_)
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), &*meeting_, carried_, arena), 0);
+            work(Worker<T>(plan_, run_, weights_.taken(), &*meeting_, carried_, arena), 0);
         else
-            work(Worker<T>(plan_, run_, kernels_, packed_.data(), ranks_of(run_, part, working_), arena), part);
+            work(Worker<T>(plan_, run_, weights_.taken(), ranks_of(run_, part, working_), arena), part);
     }
 
     void sum(int part) override {
@@ -122,42 +103,6 @@ class ExecutionOf final : public Execution {
     void add_ranges(int part) override { ranges_.add_up(part, parts_); }
 
    private:
-    // For each matrix those for the rows that it is multiplied with at a time, in the mean over the steps: of all threads
-    // together, as bits are not to depend on how many there are.
-    void choose_kernels() {
-        packed_.resize(run_.matrix_count);
-        for (size_t m = 0; m < run_.matrix_count; ++m) packed_[m] = {run_.matrices[m].packed, &kernels_};
-        for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within}) {
-            const int64_t times = phase == Phase::within ? run_.steps : 1;
-            for (size_t s = plan_.phase(phase).first; s < plan_.phase(phase).last; ++s)
-                if (const Stage& stage = plan_.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix))) {
-                    const int64_t all = run_.rows * stage.groups;
-                    packed_[size_t(stage.matrix)].kernels = &kernels_for<T>(plan_, all / times, all);
-                }
-        }
-    }
-
-    void make_room(Arena& arena) {
-        for (size_t m = 0; m < run_.matrix_count; ++m)
-            if (to_pack(m)) bytes_ += packed_[m].bytes = packed_bytes(*packed_[m].kernels, plan_, m);
-        char* to = bytes_ ? arena.at_least(bytes_) : nullptr;
-        for (size_t m = 0; m < run_.matrix_count; ++m) {
-            room_.push_back(to_pack(m) ? reinterpret_cast<T*>(to) : nullptr);
-            if (!to_pack(m)) continue;
-            packed_[m].data = room_[m];
-            to += packed_[m].bytes;
-        }
-    }
-
-    // A matrix whose columns lie contiguously is used as it lies where it has few rows to be multiplied with: a call of
-    // one step, as decoders make. The longer the columns, the more rows it takes until packing pays.
-    bool to_pack(size_t matrix) const {
-        constexpr int64_t kNumbersForARow = 32;  // as measured from 64 to 512 of them
-        const echoic_matrix& from = run_.matrices[matrix];
-        const bool few = run_.rows * plan_.matrix_groups[matrix] * kNumbersForARow <= plan_.matrix_rows[matrix];
-        return from.packed == nullptr && !(few && from.row_stride == 1);
-    }
-
     void work(Worker<T>&& worker, int part) {
         worker.add_to(totals_, part);
         worker.work();
@@ -165,10 +110,7 @@ class ExecutionOf final : public Execution {
 
     const Plan& plan_;
     const echoic_run& run_;
-    const Kernels<T>& kernels_;
-    size_t bytes_ = 0;
-    std::vector<Packed<T>> packed_;  // of each matrix
-    std::vector<T*> room_;  // where each matrix is packed, or null
+    Weights<T> weights_;
     bool by_columns_ = false;
     SumRanges<T> ranges_;
     Totals<T> totals_;

@@ -66,11 +66,11 @@ class SessionOf final : public Session {
         char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, Ranks{})) : nullptr;
         for (int i = 0; i < threads_; ++i) {
             Arena& arena = arenas_[size_t(i)];
-            const Packed<T>* packed = packed_matrices_.data();
+            const Matrices<T> matrices{kernels_, packed_matrices_.data(), packed_matrices_.data()};
             if (threads_ > 1 && by_columns_)
-                workers_.emplace_back(plan_, run_, kernels_, packed, nullptr, carried, arena);
+                workers_.emplace_back(plan_, run_, matrices, nullptr, carried, arena);
             else
-                workers_.emplace_back(plan_, run_, kernels_, packed, ranks_of(run_, i, threads_), arena);
+                workers_.emplace_back(plan_, run_, matrices, ranks_of(run_, i, threads_), arena);
         }
     }
 

@@ -21,8 +21,8 @@ struct View {
 template <class T>
 class Stages {
    public:
-    Stages(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed)
-        : plan_(plan), run_(run), kernels_(kernels), packed_(packed), views_(plan.ports.size()) {
+    Stages(const Plan& plan, const echoic_run& run, const Matrices<T>& matrices)
+        : plan_(plan), run_(run), kernels_(matrices.kernels), packed_(matrices.packed), views_(plan.ports.size()) {
         reaches_.resize(plan.micros.size() * 4);
         moving_.reserve(reaches_.size());  // nothing is allocated in a step
         layouts_.resize(plan.stages.size());
@@ -56,6 +56,8 @@ class Stages {
     }
     // Of stages within the recurrence threads share so many columns of every block of as many; 0: of all of them.
     void share_units(int64_t units) { units_ = units; }
+    // Matrices as what follows takes them.
+    void take(const Packed<T>* packed) { packed_ = packed; }
     // Weights are read in the other direction from now on: what was read last is still in the cache.
     void turn() { backwards_ = !backwards_; }
 

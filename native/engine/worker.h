@@ -21,19 +21,18 @@ template <class T>
 class Worker {
    public:
     // The rows of one part among several.
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed, Ranks ranks,
-           Arena& arena)
-        : Worker(plan, run, kernels, packed, ranks) {
+    Worker(const Plan& plan, const echoic_run& run, const Matrices<T>& matrices, Ranks ranks, Arena& arena)
+        : Worker(plan, run, matrices, ranks) {
         char* memory = arena.at_least(own_bytes() + carried_bytes(plan, run, ranks));
         lay_out(memory, memory + own_bytes());
     }
 
     // Columns for all rows, together with the other members of a meeting, which share ``carried``.
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed,
-           Meeting* meeting, char* carried, Arena& arena)
-        : Worker(plan, run, kernels, packed, Ranks{}) {
+    Worker(const Plan& plan, const echoic_run& run, const Matrices<T>& matrices, Meeting* meeting, char* carried,
+           Arena& arena)
+        : Worker(plan, run, matrices, Ranks{}) {
         meeting_ = meeting;
-        if (const int64_t units = keeps_to_units(run) ? units_of(plan, kernels.panel) : 0; units > 0) {
+        if (const int64_t units = keeps_to_units(run) ? units_of(plan, matrices.kernels.panel) : 0; units > 0) {
             stages_.share_units(units);
             waits_.emplace(plan, run);
         }
@@ -80,9 +79,9 @@ class Worker {
     }
 
    private:
-    Worker(const Plan& plan, const echoic_run& run, const Kernels<T>& kernels, const Packed<T>* packed, Ranks ranks)
+    Worker(const Plan& plan, const echoic_run& run, const Matrices<T>& matrices, Ranks ranks)
         : plan_(plan), run_(run), ranks_(ranks), most_(ranks.among(run.steps > 0 ? run.active[0] : 0)),
-          chunks_(plan, run, ranks, sizeof(T)), stages_(plan, run, kernels, packed) {}
+          matrices_(matrices), chunks_(plan, run, ranks, sizeof(T)), stages_(plan, run, matrices) {}
 
     // So many more rows were added to totals.
     void settle(int64_t rows) {
@@ -161,6 +160,7 @@ class Worker {
     void around(Phase which, const Chunk& chunk) {
         const PhaseOf& phase = plan_.phase(which);
         if (phase.first == phase.last || chunk.rows == 0) return;
+        stages_.take(matrices_.packed);
         if (chunks_.in_runs()) return around_in_runs(phase, chunk);
         meet();  // nobody reads what a chunk before left in its place
         if (chunks_.apart()) gather(phase.touched, chunk, true);
@@ -284,6 +284,7 @@ class Worker {
         for (size_t p = 0; p < size_t(plan_.outside); ++p) stages_.view(p) = view_of(run_.ports[p], step, clears);
         place_wide(step, chunk);
         const PhaseOf& within = plan_.phase(Phase::within);
+        stages_.take(run_.active[step] < kRowsForParts ? matrices_.few : matrices_.packed);
         const bool by_units = meeting_ != nullptr && waits_.has_value();
         if (!by_units)
             run(within, rows);
@@ -357,6 +358,7 @@ class Worker {
     Meeting* meeting_ = nullptr;
     const Ranks ranks_;
     const int64_t most_;  // rows of the first step
+    const Matrices<T> matrices_;
     Chunks chunks_;
     Stages<T> stages_;
     std::optional<Waits> waits_;  // where threads keep to their units

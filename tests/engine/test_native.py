@@ -97,6 +97,26 @@ def test_threads_share_the_columns_of_few_rows(make: Callable[[], Cell], rows: i
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_steps_of_many_rows_and_of_few(kind: type[Cell]) -> None:
+    """A batch with a long tail: its weights are packed in two ways, for both kinds of steps."""
+    torch.manual_seed(6)
+    cell, inputs = kind(5, 33), torch.randn(40, 60, 5)
+    lengths = (60 / torch.arange(1, 41).sqrt()).long()
+    assert int((lengths > 20).sum()) < 16 <= int((lengths > 8).sum())
+    torch.set_num_threads(1)
+    expected = everything(cell, inputs, lengths)
+    for count in (2, 3):
+        torch.set_num_threads(count)
+        loop = slice(0, 2 + len(cell.initial_state(1)))
+        for a, b in zip(everything(cell, inputs, lengths)[loop], expected[loop], strict=True):
+            assert torch.equal(a, b)
+    outputs, end = unroll(cell.double(), inputs.double(), lengths=lengths, options=("reference", "store"))
+    due = {"outputs": outputs.detach(), "hidden": end[0].detach()}
+    assert_same({"outputs": expected[0], "hidden": expected[1]}, due, TOLERANCES[torch.float32])
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("lengths", [None, [40, 23, 40]], ids=["alike", "lengths"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_threads_that_meet_seldom_see_each_others_numbers(case: Case, lengths: list[int] | None) -> None:
