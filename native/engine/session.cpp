@@ -48,8 +48,10 @@ class SessionOf final : public Session {
             for (auto& side : values_) side.emplace_back(size_t(batch * width), T(0));
             states_.push_back({width, nullptr, nullptr, nullptr, width, nullptr});
         }
-        ports_.push_back({ECHOIC_PACKED, 0, nullptr, plan.ports[0]});
-        ports_.push_back({ECHOIC_PACKED, 0, nullptr, plan.ports[1]});
+        // Each step says where input and output lie; workers are told that it is never one place, nor a state's
+        ports_.push_back({ECHOIC_PACKED, 0, &offset_, plan.ports[0]});
+        ports_.push_back({ECHOIC_PACKED, 0, &active_, plan.ports[1]});
+        held_input_.resize(size_t(batch * plan.ports[0]));
         for (int32_t role : {ECHOIC_ENTERING, ECHOIC_LEAVING})
             for (size_t s = 0; s < count_; ++s) ports_.push_back({role, int32_t(s), nullptr, 0});
         run_ = {};
@@ -75,7 +77,7 @@ class SessionOf final : public Session {
     }
 
     void step(const void* input, void* output) override {
-        ports_[0].data = const_cast<void*>(input);
+        ports_[0].data = const_cast<void*>(writes_over(input, output) ? held(input) : input);
         ports_[1].data = output;
         for (size_t s = 0; s < count_; ++s) {
             states_[s].initial = values_[now_][s].data();
@@ -98,6 +100,23 @@ class SessionOf final : public Session {
     const Plan& plan() const override { return plan_; }
 
    private:
+    // Whether a step would write where its input lies: threads do not wait for each other to have read it.
+    bool writes_over(const void* input, const void* output) const {
+        const auto begin = reinterpret_cast<uintptr_t>(input), end = begin + held_input_.size() * sizeof(T);
+        auto overlaps = [&](const void* written, size_t count) {
+            const auto at = reinterpret_cast<uintptr_t>(written);
+            return at < end && begin < at + count * sizeof(T);
+        };
+        if (overlaps(output, size_t(run_.batch * plan_.ports[1]))) return true;
+        const auto& next = values_[1 - now_];
+        return std::any_of(next.begin(), next.end(), [&](const auto& state) { return overlaps(state.data(), state.size()); });
+    }
+
+    const void* held(const void* input) {
+        std::copy_n(static_cast<const T*>(input), held_input_.size(), held_input_.data());
+        return held_input_.data();
+    }
+
     // A thread that did not come, or lost its turn, holds up the whole step until it has run. It may have slept: now it is
     // awake, and asked again at once. If it fails to come twice in a row it is asked again after some steps, and each time
     // that it does after twice as many.
@@ -137,6 +156,7 @@ class SessionOf final : public Session {
     int64_t offset_ = 0, active_;
     size_t count_, now_ = 0;
     std::vector<std::vector<T>> held_vectors_, values_[2];
+    std::vector<T> held_input_;
     std::vector<const void*> vectors_;
     std::vector<Packed<T>> packed_matrices_;
     std::vector<Arena> packed_;

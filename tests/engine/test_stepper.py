@@ -189,6 +189,21 @@ def test_an_output_is_the_callers_own() -> None:
     assert np.array_equal(stepper.state()[0], hidden)
 
 
+def test_an_input_may_lie_where_the_step_writes() -> None:
+    """On several threads, which have parts of the output each: in that very place, and in a state that was read."""
+    torch.manual_seed(7)
+    cell = LSTM(256, 256)
+    apart, together = Stepper(cell, threads=2), Stepper(cell, threads=2)
+    x = np.random.default_rng(7).standard_normal((1, 256)).astype(np.float32)
+    for _ in range(200):
+        due = apart.step(x.copy())
+        assert together._session.step(x, x)
+        assert np.array_equal(x, due)
+        read, before = together.state()[0], apart.state()[0]
+        assert np.array_equal(together.step(x), apart.step(x))
+        assert np.array_equal(together.step(read), apart.step(before.copy()))
+
+
 def test_a_state_read_outlives_its_stepper() -> None:
     stepper = Stepper(LSTM(3, 5), batch=2)
     stepper.step(np.ones((2, 3)))
