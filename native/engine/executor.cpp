@@ -68,7 +68,7 @@ class ExecutionOf final : public Execution {
             if (stage.kind == Stage::matmul) bytes += packed_bytes(kernels, plan, size_t(stage.matrix));
         }
         // Then threads do not meet in a step at all
-        if (weight_bytes == 0 && keeps_to_units(run) && units_of(plan, kernels.panel) > 0) weight_bytes = other_bytes;
+        if (weight_bytes == 0 && units_of(plan, run, kernels.panel) > 0) weight_bytes = other_bytes;
         const bool shared = splits_columns(run, weight_bytes), alone = shared && held_up();
         weights_.make_room(memory.packed);
         ranges_.make_room(memory.ranges);

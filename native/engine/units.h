@@ -112,13 +112,13 @@ class Waits {
     std::vector<Touch> written_, read_;  // since the last wait; by matmuls
 };
 
-// Whether threads can keep to their units in a run: states that are cleared go through one thread, and where an array is
-// a state, too, ``Waits`` would not see it.
-inline bool keeps_to_units(const echoic_run& run) {
+// The units that threads share in a run, or 0: states that are cleared go through one thread, and where an array is a
+// state, too, ``Waits`` would not see it.
+inline int64_t units_of(const Plan& plan, const echoic_run& run, int64_t panel) {
     for (size_t p = 0; p < run.port_count; ++p)
         for (size_t s = 0; s < run.state_count && run.ports[p].role == ECHOIC_PACKED; ++s)
-            if (run.states[s].kept != nullptr && run.ports[p].data == run.states[s].kept) return false;
-    return run.cleared == nullptr;
+            if (run.states[s].kept != nullptr && run.ports[p].data == run.states[s].kept) return 0;
+    return run.cleared == nullptr ? units_of(plan, panel) : 0;
 }
 
 }  // namespace echoic

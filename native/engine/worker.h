@@ -1,5 +1,5 @@
 // One thread's share of a run. Either some of the rows over all steps: rows never wait for each other. Or a range of the
-// columns of every stage for all rows, meeting the other threads after each: where there are too few rows for all threads.
+// columns of every stage for all rows, meeting the other threads where stages read each other's: too few rows for all threads.
 // Each number is computed in the same way in either case, so that its bits do not depend on the number of threads; but a
 // total is the sum of the threads' own sums.
 #pragma once
@@ -32,7 +32,7 @@ class Worker {
            Arena& arena)
         : Worker(plan, run, matrices, Ranks{}) {
         meeting_ = meeting;
-        if (const int64_t units = keeps_to_units(run) ? units_of(plan, matrices.kernels.panel) : 0; units > 0) {
+        if (const int64_t units = units_of(plan, run, matrices.kernels.panel); units > 0) {
             stages_.share_units(units);
             waits_.emplace(plan, run);
         }

@@ -67,33 +67,27 @@ def kept_width(cell: Compiled, keep: str) -> int:
 @cache
 def forward_frame(cell: Compiled, keep: str, dtype: torch.dtype) -> Frame:
     """Of a run that keeps "nothing", "gates" or "states" for the backward."""
-    kernel = cell.kernel("forward" if keep == "gates" else "inference", dtype)
-    count = len(cell.fields)
-    last, vectors = FIELDS + 2 * count, FIELDS + 3 * count
-    states, areas, gates = _states(cell, keep, last)
-    arrays = {"input": INPUT, "output": OUTPUT, **gates}
-
-    def lay_out(strides: Strides) -> engine.Frame:
-        places = _ports(kernel, arrays), states, [], *_parameters(kernel, vectors, strides)
-        return engine.Frame(kernel.native, False, *places, [], [], areas)
-
-    return Frame(kernel, _prologue(cell, kernel), kept_width(cell, keep), (), lay_out)
+    return _forward_frame(cell, keep, cell.kernel("forward" if keep == "gates" else "inference", dtype))
 
 
 @cache
 def again_frame(cell: Compiled, dtype: torch.dtype) -> Frame:
     """Of a run that finds what a forward with "gates" keeps, where the outputs are known and a field of the state."""
-    kernel = cell.kernel("again", dtype)
+    return _forward_frame(cell, "gates", cell.kernel("again", dtype), more=["before"])
+
+
+def _forward_frame(cell: Compiled, keep: str, kernel: Kernel, more: Sequence[str] = ()) -> Frame:
+    """more: arrays that stand after the last state."""
     count = len(cell.fields)
-    last, before = FIELDS + 2 * count, FIELDS + 3 * count
-    states, areas, gates = _states(cell, "gates", last)
-    arrays = {"input": INPUT, "before": before, **gates}
+    last, after = FIELDS + 2 * count, FIELDS + 3 * count
+    states, areas, gates = _states(cell, keep, last)
+    arrays = {"input": INPUT, "output": OUTPUT, **gates, **{name: after + i for i, name in enumerate(more)}}
 
     def lay_out(strides: Strides) -> engine.Frame:
-        places = _ports(kernel, arrays), states, [], *_parameters(kernel, before + 1, strides)
+        places = _ports(kernel, arrays), states, [], *_parameters(kernel, after + len(more), strides)
         return engine.Frame(kernel.native, False, *places, [], [], areas)
 
-    return Frame(kernel, _prologue(cell, kernel), kept_width(cell, "gates"), (), lay_out)
+    return Frame(kernel, _prologue(cell, kernel), kept_width(cell, keep), (), lay_out)
 
 
 @cache

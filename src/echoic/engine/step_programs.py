@@ -74,13 +74,15 @@ def field_of_output(recording: Recording) -> str | None:
 def _with_known_state(program: Program, name: str) -> Program:
     """A forward program that reads ``before`` for a state and makes neither it nor the output."""
     sources = [replace(source, name="before") if source.name == name else source for source in program.sources]
-    operations = [
-        replace(o, operands=tuple("before" if operand == name else operand for operand in o.operands))
-        for o in program.operations
-    ]
+    operations = [_reading({name: "before"}, operation) for operation in program.operations]
     results = [(result, "before" if value == name else value) for result, value in program.results]
     left = [result for result, _ in results if result not in ("output", name)]
     return Program(tuple(sources), tuple(operations), tuple(results)).keeping(left)
+
+
+def _reading(names: dict[str, str], operation: Operation) -> Operation:
+    """An operation whose operands go by other names."""
+    return replace(operation, operands=tuple(names.get(x, x) if isinstance(x, str) else x for x in operation.operands))
 
 
 def _with_sources(recording: Recording, results: dict[str, str], kept: dict[str, str]) -> Program:
@@ -89,13 +91,7 @@ def _with_sources(recording: Recording, results: dict[str, str], kept: dict[str,
     outside = {value: name for value, name in outside.items() if value in recording.builder.by_name or name in kept}
     widths = recording.builder.widths
     sources = [Source(name, "row", (widths[value],)) for value, name in outside.items()]
-    operations = [
-        Operation(
-            o.name, o.kind, tuple(outside.get(x, x) if isinstance(x, str) else x for x in o.operands), o.attributes
-        )
-        for o in recording.builder.operations
-        if o.name not in outside
-    ]
+    operations = [_reading(outside, o) for o in recording.builder.operations if o.name not in outside]
     renamed = {name: outside.get(value, value) for name, value in results.items()}
     whole = Program((*recording.builder.sources, *sources), tuple(operations), tuple(renamed.items()))
     return whole.keeping(list(renamed))
