@@ -124,12 +124,21 @@ __all__ = [
     "observed",
     "observing",
     "registered_cells",
+    "similar_cells",
 ]
 
 
 def registered_cells() -> dict[str, type[Cell]]:
     """Every cell by its name."""
     return {cell.__name__: cell for cell in REGISTERED}
+
+
+def similar_cells(name: str) -> list[str]:
+    """Up to two registered names that look like one that does not exist, whatever the case, the nearest first."""
+    spellings = {known.lower(): known for known in registered_cells()}
+    if name.lower() in spellings:
+        return [spellings[name.lower()]]
+    return [spellings[near] for near in get_close_matches(name.lower(), spellings, n=2)]
 
 
 def cell_named(name: str) -> type[Cell]:
@@ -144,8 +153,8 @@ def cell_named(name: str) -> type[Cell]:
         return own
     cells = registered_cells()
     if name not in cells:
-        near = get_close_matches(name, cells, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near = similar_cells(name)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise OptionError(f'cell: found "{name}", expected one of {", ".join(cells)}.{hint}')
     return cells[name]
 

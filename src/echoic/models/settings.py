@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from echoic.cells import cell_named, registered_cells
+from echoic.cells import cell_named, registered_cells, similar_cells
 from echoic.cells.own import adopt, adopted, is_own
 
 CHOSEN = {"chosen": True}  # context of a validation whose values the user gave: a file named as the cell may be run
@@ -57,7 +56,7 @@ class RecurrentSettings(BaseModel):
             return cell
         spellings = {known.lower(): known for known in registered_cells()}
         if cell.lower() not in spellings:
-            near = [spellings[name] for name in get_close_matches(cell.lower(), spellings, n=2)]
+            near = similar_cells(cell)
             hint = f" (did you mean {' or '.join(near)}?)" if near else ""
             raise ValueError(f'found "{cell}"{hint}, expected one of {", ".join(registered_cells())}, or FILE.py:CLASS')
         return spellings[cell.lower()]
