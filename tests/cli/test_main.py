@@ -36,8 +36,9 @@ def test_every_verb_has_help(verb, capsys):
     assert "--" in capsys.readouterr().out
 
 
-def test_an_unknown_verb_gets_a_hint(capsys):
-    assert main(["trian"]) == 2
+@pytest.mark.parametrize("verb", ["trian", "TRAIN"])
+def test_an_unknown_verb_gets_a_hint(verb, capsys):
+    assert main([verb]) == 2
     captured = capsys.readouterr()
     assert '"train"' in captured.err
     assert captured.out == ""

@@ -93,7 +93,7 @@ def _fault(error: Exception, as_json: bool) -> int:
 
 def _run(verb: str, arguments: list[str]) -> int:
     if verb not in VERBS:
-        near = get_close_matches(verb, VERBS, n=1)
+        near = get_close_matches(verb.lower(), VERBS, n=1)
         hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(VERBS)}."
         raise UserError(f'there is no verb "{verb}". {hint}')
     command = get_command(import_module(f"echoic.cli.{verb}").app)
