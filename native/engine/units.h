@@ -65,8 +65,9 @@ class Waits {
         if (operand.index >= plan_.outside) return {scratch, port};
         switch (const echoic_port& given = run_.ports[port]; given.role) {
             case ECHOIC_PACKED:
+                // The same array may be given twice
                 for (size_t other = 0; other < port; ++other)
-                    if (run_.ports[other].role == ECHOIC_PACKED && run_.ports[other].data == given.data) return {packed, other};  // the same array, given twice
+                    if (run_.ports[other].role == ECHOIC_PACKED && run_.ports[other].data == given.data) return {packed, other};
                 return {packed, port};
             case ECHOIC_ENTERING:
             case ECHOIC_LEAVING: return {state, size_t(given.index)};

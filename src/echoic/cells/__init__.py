@@ -121,6 +121,7 @@ __all__ = [
     "Turn",
     "build_cell",
     "cell_named",
+    "cell_spellings",
     "observed",
     "observing",
     "registered_cells",
@@ -133,9 +134,14 @@ def registered_cells() -> dict[str, type[Cell]]:
     return {cell.__name__: cell for cell in REGISTERED}
 
 
+def cell_spellings() -> dict[str, str]:
+    """Every registered name by itself in lower case."""
+    return {name.lower(): name for name in registered_cells()}
+
+
 def similar_cells(name: str) -> list[str]:
     """Up to two registered names that look like one that does not exist, whatever the case, the nearest first."""
-    spellings = {known.lower(): known for known in registered_cells()}
+    spellings = cell_spellings()
     if name.lower() in spellings:
         return [spellings[name.lower()]]
     return [spellings[near] for near in get_close_matches(name.lower(), spellings, n=2)]

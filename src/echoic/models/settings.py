@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from echoic.cells import cell_named, registered_cells, similar_cells
+from echoic.cells import cell_named, cell_spellings, registered_cells, similar_cells
 from echoic.cells.own import adopt, adopted, is_own
 
 CHOSEN = {"chosen": True}  # context of a validation whose values the user gave: a file named as the cell may be run
@@ -54,7 +54,7 @@ class RecurrentSettings(BaseModel):
                 return adopt(cell)
             cell_named(cell)
             return cell
-        spellings = {known.lower(): known for known in registered_cells()}
+        spellings = cell_spellings()
         if cell.lower() not in spellings:
             near = similar_cells(cell)
             hint = f" (did you mean {' or '.join(near)}?)" if near else ""
