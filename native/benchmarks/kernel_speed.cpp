@@ -51,7 +51,7 @@ struct Numbers {
 // as much as `limit`.
 void products(const char* name, const Kernels<float>& use, double limit, int64_t m, int64_t k, int64_t n) {
     const Numbers x(m * k), w(k * n), added(m * n), packed(panels(use, n) * use.panel * use.depth(k)), y(m * n);
-    auto pack = [&] { use.pack(w.of, 1, k, k, n, packed.of); };
+    auto pack = [&] { use.pack(w.of, 1, k, k, n, 0, n, packed.of); };
     pack();
     const Product<float> product{x.of, k, packed.of, y.of, n, added.of, n, nullptr, m, k, n, 0, panels(use, n), nullptr, 0, false};
     use.matmul(product);
@@ -91,6 +91,7 @@ int main() {
         for (int64_t m : {1, 4, 8, 16, 32, 64, 400}) {
             const InstructionSet& set = instruction_set();
             products("float32", *set.float32, 1e-3, m, hidden, 4 * hidden);
+            if (set.of_digits != nullptr) products("digits ", *set.of_digits(), 1e-3, m, hidden, 4 * hidden);
             for (int parts = 3; parts > 0 && set.of_parts != nullptr; --parts) {
                 const char* name = parts == 3 ? "triples" : parts == 2 ? "pairs  " : "single ";
                 products(name, *set.of_parts(parts), parts == 1 ? 0.2 : 1e-3, m, hidden, 4 * hidden);

@@ -21,6 +21,7 @@ DECLARE(neon)
 #endif
 #undef DECLARE
 const Kernels<float>* kernels_of_parts_amx(int parts);
+const Kernels<float>* kernels_of_digits_amx();
 
 namespace {
 
@@ -34,10 +35,10 @@ bool has_v4() { return __builtin_cpu_supports("x86-64-v4"); }
 #if defined(ECHOIC_AMX)
 // The processor's own bits, as compilers know no name for all of them; and Linux gives the tiles to those who ask.
 bool has_amx() {
-    constexpr unsigned tiles = 1u << 24, of_bfloat16 = 1u << 22, bfloat16 = 1u << 5;
+    constexpr unsigned tiles = 1u << 24, of_bfloat16 = 1u << 22, of_int8 = 1u << 25, bfloat16 = 1u << 5;
     constexpr long ask = 0x1023, for_tiles = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     unsigned a, b, c, d;
-    if (!has_v4() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) == 0 || (d & of_bfloat16) == 0) return false;
+    if (!has_v4() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) == 0 || (d & of_bfloat16) == 0 || (d & of_int8) == 0) return false;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & bfloat16) == 0) return false;
     return syscall(SYS_arch_prctl, ask, for_tiles) == 0;
 }
@@ -47,15 +48,15 @@ std::vector<InstructionSet> available() {
     const InstructionSet all[] = {
 #if defined(__x86_64__)
 #if defined(ECHOIC_AMX)
-        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), kernels_of_parts_amx},
+        {"amx", has_amx, float_kernels_v4(), double_kernels_v4(), kernels_of_parts_amx, kernels_of_digits_amx},
 #endif
-        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr},
-        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr},
-        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr},
+        {"avx512", has_v4, float_kernels_v4(), double_kernels_v4(), nullptr, nullptr},
+        {"avx2", has_v3, float_kernels_v3(), double_kernels_v3(), nullptr, nullptr},
+        {"sse4", has_v2, float_kernels_v2(), double_kernels_v2(), nullptr, nullptr},
 #elif defined(__aarch64__)
-        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr},
+        {"neon", always, float_kernels_neon(), double_kernels_neon(), nullptr, nullptr},
 #endif
-        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr},
+        {"scalar", always, float_kernels_scalar(), double_kernels_scalar(), nullptr, nullptr},
     };
     std::vector<InstructionSet> found;
     for (const InstructionSet& set : all)

@@ -17,6 +17,9 @@ bool choose_instruction_set(const std::string& name);   // "" for the best; fals
 // Rows, at a time and in all, from which on products of parts of numbers are faster, and pay for their packing.
 constexpr int64_t kRowsForParts = 16, kRowsForPackingParts = 256;
 
+// Numbers in a row from which on products of digits are faster than those of three parts.
+constexpr int64_t kDepthForDigits = 128;
+
 template <class T>
 const Kernels<T>& kernels() {  // of the one in use
     if constexpr (sizeof(T) == sizeof(float))
@@ -28,7 +31,7 @@ const Kernels<T>& kernels() {  // of the one in use
 // Of the one in use, those for a plan and products of so many rows at a time and in all. Raises std::invalid_argument where
 // it has none.
 template <class T>
-const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1) {
+const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1, int64_t depth = 1) {
     if constexpr (sizeof(T) == sizeof(float)) {
         const InstructionSet& set = instruction_set();
         const bool single = plan.type == ECHOIC_BFLOAT16, pairs = plan.type == ECHOIC_BFLOAT16_PAIRS;
@@ -36,7 +39,7 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
             throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
         if (single) return *set.of_parts(1);
         if (set.of_parts != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts)
-            return *set.of_parts(pairs ? 2 : 3);
+            return pairs ? *set.of_parts(2) : depth >= kDepthForDigits ? *set.of_digits() : *set.of_parts(3);
     }
     return kernels<T>();
 }

@@ -163,10 +163,10 @@ size_t packed_bytes(const Plan& plan, size_t matrix) {
 void pack_matrix(const Plan& plan, size_t matrix, const echoic_matrix& from, void* packed) {
     const int64_t k = plan.matrix_rows[matrix], n = plan.matrix_columns[matrix];
     if (plan.type == ECHOIC_FLOAT64)
-        kernels<double>().pack(static_cast<const double*>(from.data), from.row_stride, from.column_stride, k, n,
+        kernels<double>().pack(static_cast<const double*>(from.data), from.row_stride, from.column_stride, k, n, 0, n,
                                static_cast<double*>(packed));
     else
-        kernels_for<float>(plan).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n,
+        kernels_for<float>(plan).pack(static_cast<const float*>(from.data), from.row_stride, from.column_stride, k, n, 0, n,
                                       static_cast<float*>(packed));
 }
 

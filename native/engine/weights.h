@@ -60,8 +60,8 @@ class Weights {
             const int64_t end = std::min(n, all * (part + 1) / parts * kernels->panel);
             const echoic_matrix& from = run_.matrices[matrix];
             if (begin < end)
-                kernels->pack(static_cast<const T*>(from.data) + begin * from.column_stride, from.row_stride,
-                              from.column_stride, k, end - begin, at + begin * kernels->depth(k));
+                kernels->pack(static_cast<const T*>(from.data), from.row_stride, from.column_stride, k, n, begin, end,
+                              at + begin * kernels->depth(k));
         }
     }
 
@@ -83,16 +83,16 @@ class Weights {
     void choose(const Stage& stage) {
         constexpr int64_t kStepsForPacking = 16;
         const size_t matrix = size_t(stage.matrix);
-        const int64_t all = run_.rows * stage.groups;
+        const int64_t all = run_.rows * stage.groups, depth = plan_.matrix_rows[matrix];
         const Kernels<T>*& chosen = packed_[matrix].kernels;
         if (stage.phase != Phase::within) {
-            chosen = &kernels_for<T>(plan_, all, all);
+            chosen = &kernels_for<T>(plan_, all, all, depth);
         } else if (stage.groups > 1) {
-            chosen = &kernels_for<T>(plan_, all / run_.steps, all);
+            chosen = &kernels_for<T>(plan_, all / run_.steps, all, depth);
         } else {
             int64_t many = 0, rows = 0;  // steps of many rows, and their rows: there are never more later
             for (; many < run_.steps && run_.active[many] >= kRowsForParts; ++many) rows += run_.active[many];
-            chosen = &kernels_for<T>(plan_, kRowsForParts, rows);
+            chosen = &kernels_for<T>(plan_, kRowsForParts, rows, depth);
             if (chosen == &kernels_ || run_.steps - many < kStepsForPacking) return;
             few_.resize(packed_.size());
             few_[matrix].kernels = &kernels_;

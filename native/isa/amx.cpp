@@ -1,4 +1,5 @@
 // Compiled for processors with AMX: their tables of kernels with products by tiles.
+#include "amx_digit_matmul.h"
 #include "amx_matmul.h"
 
 namespace echoic {
@@ -23,7 +24,20 @@ Kernels<float> make_table() {
     return made;
 }
 
+Kernels<float> make_table_of_digits() {
+    Kernels<float> made = *float_kernels_v4();
+    made.depth = depth_of_digits;
+    made.matmul = matmul_digits;
+    made.pack = pack_digits;
+    return made;
+}
+
 }  // namespace
+
+const Kernels<float>* kernels_of_digits_amx() {
+    static const Kernels<float> table = make_table_of_digits();
+    return &table;
+}
 
 const Kernels<float>* kernels_of_parts_amx(int parts) {
     static const Kernels<float> tables[] = {make_table<1>(), make_table<2>(), make_table<3>()};

@@ -4,6 +4,7 @@
 #pragma once
 #include <immintrin.h>
 
+#include "amx_digits.h"
 #include "matmul.h"
 #include "tiles.h"
 
@@ -26,8 +27,6 @@ int64_t depth_of_parts(int64_t k) {
 }
 
 ALWAYS int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-
-ALWAYS void store_bytes(char* to, VecBits v) { __builtin_memcpy(to, &v, sizeof v); }
 
 // Sixteen pairs of bfloat16 numbers, and what they are: the nearest ones, or of three parts what is left when the ends are
 // cut off, as the next ones hold these in any case.
@@ -72,14 +71,15 @@ ALWAYS void pack_step(Row row, int64_t count, char* to) {
 }
 
 template <int kParts>
-void pack_parts(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, float* packed) {
+void pack_parts(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t,
+                int64_t first, int64_t last, float* packed) {
     char* to = reinterpret_cast<char*>(packed);
     alignas(64) float square[kTileDepth * kColumns];
-    for (int64_t first = 0; first < n; first += kColumns)
+    for (; first < last; first += kColumns)
         for (int64_t low = 0; low < k; low += kTileDepth, to += kStepBytes<kParts>) {
             const int64_t count = lesser(kTileDepth, k - low);
-            pack(source + low * row_stride + first * column_stride, row_stride, column_stride, count,
-                 lesser(kColumns, n - first), square);
+            const int64_t columns = lesser(kColumns, last - first);
+            pack(source + low * row_stride + first * column_stride, row_stride, column_stride, count, columns, 0, columns, square);
             pack_step<kParts>([&](int64_t r, int64_t c) { return load(square + r * kColumns + c); }, count, to);
         }
 }

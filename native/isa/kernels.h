@@ -101,8 +101,10 @@ struct Kernels {
     void (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
     // sums[c - begin] of the columns [begin, end) of such rows.
     void (*sum_columns)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* sums);
-    // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n
-    void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed);
+    // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n; of the columns [first, last)
+    // alone, from the panel on where packed points.
+    void (*pack)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t first, int64_t last,
+                 T* packed);
     // In whole numbers of eight bits, float alone: the same product, how it is packed, and in how much memory.
     void (*matmul_int8)(const Product<T>&);
     void (*pack_int8)(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, void* packed);
@@ -117,6 +119,7 @@ struct InstructionSet {
     // As float32, but products are of numbers rounded to bfloat16, their one part, to the sum of two, or to that of three, which
     // is what they are; null: it has none.
     const Kernels<float>* (*of_parts)(int parts);
+    const Kernels<float>* (*of_digits)();
 };
 
 }  // namespace echoic

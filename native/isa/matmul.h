@@ -408,11 +408,12 @@ void pack_columns(const T* source, int64_t column_stride, int64_t k, T* packed) 
         for (int64_t c = 0; c < width; ++c) packed[i * width + c] = source[c * column_stride + i];
 }
 
+// The columns [first, last) of a matrix [K, N], from the panel on where `packed` points.
 template <class T>
-void pack(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, T* packed) {
+void pack(const T* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t, int64_t first, int64_t last, T* packed) {
     constexpr int64_t width = kPanel<T>;
-    for (int64_t first = 0; first < n; first += width) {
-        const int64_t columns = n - first < width ? n - first : width;
+    for (; first < last; first += width, packed += k * width) {
+        const int64_t columns = last - first < width ? last - first : width;
         if (row_stride == 1 && columns == width) {  // a transposed matrix
             pack_columns(source + first * column_stride, column_stride, k, packed);
         } else {
@@ -420,7 +421,6 @@ void pack(const T* source, int64_t row_stride, int64_t column_stride, int64_t k,
                 for (int64_t c = 0; c < width; ++c)
                     packed[i * width + c] = c < columns ? source[i * row_stride + (first + c) * column_stride] : T(0);
         }
-        packed += k * width;
     }
 }
 

@@ -50,4 +50,10 @@ ALWAYS void add_product() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kLeft), "i"(kRight));
 }
 
+// Of whole numbers of eight bits, with a sign: [rows, 64] by [64, 16], of which a row holds four, side by side.
+template <int kSums, int kLeft, int kRight>
+ALWAYS void add_whole_product() {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kLeft), "i"(kRight));
+}
+
 }  // namespace

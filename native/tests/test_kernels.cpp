@@ -275,7 +275,7 @@ void product(const Kernels<T>& kernels, Random& random, int64_t m, int64_t k, in
     const int64_t down = transposed ? 1 : n, right = transposed ? k : 1;
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel, half = panels / 2;
     std::vector<T> packed(size_t(panels * kernels.panel * kernels.depth(k)), T(kNaN)), target(size_t(m * (n + 1)), T(123)), due;
-    kernels.pack(w.data(), down, right, k, n, packed.data());
+    kernels.pack(w.data(), down, right, k, n, 0, n, packed.data());
     for (auto [first, last] : {std::pair(int64_t(0), half), std::pair(half, panels)})
         kernels.matmul({x.data(), k, packed.data(), target.data(), n + 1, adds ? added.data() : nullptr, n,
                         adds == transposed ? bias.data() : nullptr, m, k, n, first, last, nullptr, 0, first > 0});
@@ -301,7 +301,7 @@ void product_in_runs(const Kernels<T>& kernels, Random& random, int64_t runs, in
     const std::vector<T> x = whole_numbers<T>(random, runs * wide, ends), w = whole_numbers<T>(random, k * n);
     const std::vector<T> added = whole_numbers<T>(random, runs * (run + 2) * n), bias = whole_numbers<T>(random, n);
     std::vector<T> packed(size_t(panels * kernels.panel * kernels.depth(k)), T(kNaN));
-    kernels.pack(w.data(), n, 1, k, n, packed.data());
+    kernels.pack(w.data(), n, 1, k, n, 0, n, packed.data());
     const int64_t high = run * (n + 1) + (ends ? 0 : 9);  // of the target, whose rows may all lie a fixed distance apart
     std::vector<T> target(size_t(runs * high), T(123)), due(target);
     Product<T> product{x.data(), k + 3, packed.data(), target.data() + (runs - 1) * high, n + 1, adds ? added.data() : nullptr, n,
@@ -375,7 +375,7 @@ void product_of_parts(const Kernels<float>& kernels, Random& random, int parts, 
     const std::vector<float> x = random.numbers<float>(m * k), w = random.numbers<float>(k * n);
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel;
     std::vector<float> packed(size_t(panels * kernels.panel * kernels.depth(k))), target(size_t(m * n), float(kNaN));
-    kernels.pack(w.data(), n, 1, k, n, packed.data());
+    kernels.pack(w.data(), n, 1, k, n, 0, n, packed.data());
     kernels.matmul({x.data(), k, packed.data(), target.data(), n, nullptr, 0, nullptr, m, k, n, 0, panels, nullptr, 0, false});
     for (int64_t r = 0; r < m; ++r)
         for (int64_t c = 0; c < n; ++c) {
@@ -400,6 +400,47 @@ void kernels_of_parts(const Kernels<float>& kernels, int parts, Random& random) 
         }
     for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {31, 20, 64}, {32, 16, 32}, {65, 49, 130}, {300, 75, 100}})
         outer_products(kernels, random, k, m, n);
+    products_in_runs(kernels, random);
+}
+
+// Of digits: off by a small part of the largest number of a row times the largest one of a column.
+void product_of_digits(const Kernels<float>& kernels, Random& random, int64_t m, int64_t k, int64_t n, bool transposed) {
+    std::vector<float> x = random.numbers<float>(m * k), w = random.numbers<float>(k * n);
+    // Columns of unlike sizes in the rows, made up for by the weights; rows and columns of unlike sizes
+    const int64_t down = transposed ? 1 : n, right = transposed ? k : 1;
+    for (int64_t i = 0; i < k; ++i) {
+        const float size = std::ldexp(1.0f, int(random.below(60)) - 30);
+        for (int64_t r = 0; r < m; ++r) x[size_t(r * k + i)] *= size;
+        for (int64_t c = 0; c < n; ++c) w[size_t(i * down + c * right)] /= size;
+    }
+    std::vector<double> of_rows, of_columns;
+    for (int64_t r = 0; r < m; ++r) {
+        of_rows.push_back(std::ldexp(1.0, int(random.below(40)) - 20));
+        for (int64_t i = 0; i < k; ++i) x[size_t(r * k + i)] *= float(of_rows.back());
+    }
+    for (int64_t c = 0; c < n; ++c) {
+        of_columns.push_back(c % 5 == 4 ? 0 : std::ldexp(1.0, int(random.below(20)) - 10));
+        for (int64_t i = 0; i < k; ++i) w[size_t(i * down + c * right)] *= float(of_columns.back());
+    }
+    const int64_t panels = (n + kernels.panel - 1) / kernels.panel;
+    std::vector<float> packed(size_t(panels * kernels.panel * kernels.depth(k)), float(kNaN)), target(size_t(m * n), float(kNaN));
+    kernels.pack(w.data(), down, right, k, n, 0, n, packed.data());
+    kernels.matmul({x.data(), k, packed.data(), target.data(), n, nullptr, 0, nullptr, m, k, n, 0, panels, nullptr, 0, false});
+    for (int64_t r = 0; r < m; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+            double sum = 0;
+            for (int64_t i = 0; i < k; ++i) sum += double(x[size_t(r * k + i)]) * w[size_t(i * down + c * right)];
+            const double size = of_rows[size_t(r)] * of_columns[size_t(c)] * std::sqrt(double(k));
+            CHECK(std::abs(target[size_t(r * n + c)] - sum) <= 4e-6 * size);
+        }
+}
+
+void kernels_of_digits(const Kernels<float>& kernels, Random& random) {
+    for (int64_t m : {1, 2, 5, 15, 16, 17, 31, 32, 33, 50, 70})
+        for (auto [k, n] : {std::pair(1, 1), {3, 7}, {31, 33}, {64, 32}, {65, 130}, {512, 40}, {513, 31}, {1100, 67}}) {
+            for (bool transposed : {false, true}) product_of_digits(kernels, random, m, k, n, transposed);
+            for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
+        }
     products_in_runs(kernels, random);
 }
 
@@ -487,6 +528,8 @@ void every_kernel() {
         if constexpr (sizeof(T) == sizeof(float))
             for (int parts : {1, 2, 3})
                 if (set.of_parts != nullptr) kernels_of_parts(*set.of_parts(parts), parts, random);
+        if constexpr (sizeof(T) == sizeof(float))
+            if (set.of_digits != nullptr) kernels_of_digits(*set.of_digits(), random);
         if (failures() != before) std::fprintf(stderr, "  %s, %d bytes a number\n", set.name, int(sizeof(T)));
     }
 }

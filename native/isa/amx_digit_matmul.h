@@ -1,0 +1,203 @@
+// Products of float32 numbers by the tiles of AMX, of which each product is made of eight whole ones: of the nine that three
+// digits by three make all but that of the last ones. Sums of whole numbers are exact, so bits do not depend on which rows are
+// taken together.
+//
+// An infinite weight gives NaN. Rows with an infinity are multiplied without tiles.
+#pragma once
+#include "amx_digits.h"
+
+namespace {
+
+constexpr int64_t kDigitSpan = 512;       // of K: 127 * 127 * 512 * 256 and what lower digits add stay below 2^31
+constexpr int64_t kDigitRowsAtOnce = 64;  // of the source that are split at once
+constexpr int kLevels = 4;                // of sums: of the highest digits, of those a digit lower, and so on
+
+// Where rows of a product go and what is added to them, and what the sums over each are worth.
+struct DigitRows {
+    float worths[kDigitRowsAtOnce];
+    float* target[kDigitRowsAtOnce];
+    const float* added[kDigitRowsAtOnce];
+    bool adds;
+    const float* bias;
+
+    void find(const Product<float>& p, int64_t row, int64_t rows) {
+        adds = p.added != nullptr, bias = p.bias;
+        for (int64_t r = 0; r < rows; ++r) {
+            target[r] = p.target + row_at(p, row + r, p.target_stride, p.target_jump);
+            if (adds) added[r] = p.added + row_at(p, row + r, p.added_stride, p.added_jump);
+        }
+    }
+    // Spans of K add up.
+    void go_on(int64_t rows) {
+        adds = true, bias = nullptr;
+        for (int64_t r = 0; r < rows; ++r) added[r] = target[r];
+    }
+};
+
+// The sums of a block of rows by a tile's columns as they leave the tiles, and where they go. They are put together row by row
+// while tiles make the next ones.
+class DigitSums {
+   public:
+    void begin(const float* worths, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+        next_ = row, end_ = row + rows, sums_ = tiles_;
+        column_ = column, columns_ = columns, worths_ = worths;
+    }
+
+    // The tiles of the sums are kept here.
+    ALWAYS void take() {
+        store_tile<0>(tiles_, kTileRows);
+        store_tile<1>(tiles_ + kLevel, kTileRows);
+        store_tile<2>(tiles_ + 2 * kLevel, kTileRows);
+        store_tile<3>(tiles_ + 3 * kLevel, kTileRows);
+    }
+
+    // The next rows, as many as there are.
+    ALWAYS void put(const DigitRows& rows, int64_t count) {
+        for (const int64_t end = fewer(end_, next_ + count); next_ < end; ++next_, sums_ += kTileRows) put_row(rows, next_);
+    }
+
+   private:
+    static constexpr int64_t kLevel = kTileRows * kTileRows;
+
+    ALWAYS VecInt level(int at) const {
+        VecInt sums;
+        __builtin_memcpy(&sums, sums_ + at * kLevel, sizeof sums);
+        return sums;
+    }
+
+    ALWAYS void put_row(const DigitRows& rows, int64_t row) const {
+        // Below 2^31, see kDigitSpan; rounded where it is far less than what the digits leave out
+        const VecInt low = ((level(3) >> 8) + level(2) + 128) >> 8;
+        const VecInt sum = (level(0) << 8) + level(1) + low;
+        const Vec<float> scaled = __builtin_convertvector(sum, Vec<float>) * load(worths_);
+        float* to = rows.target[row] + column_;
+        if (columns_ >= kTileRows) {
+            Vec<float> more = rows.adds ? load(rows.added[row] + column_) : Vec<float>{};
+            if (rows.bias != nullptr) more += load(rows.bias + column_);
+            store<float>(to, scaled * rows.worths[row] + more);
+        } else {
+            Vec<float> more = rows.adds ? load_some(rows.added[row] + column_, columns_) : Vec<float>{};
+            if (rows.bias != nullptr) more += load_some(rows.bias + column_, columns_);
+            store_some<float>(to, scaled * rows.worths[row] + more, columns_);
+        }
+    }
+
+    alignas(64) float tiles_[kLevels * kLevel];  // whole numbers
+    const float *sums_ = tiles_, *worths_ = nullptr;  // of the columns
+    int64_t next_ = 0, end_ = 0, column_ = 0, columns_ = 0;
+};
+
+// A block of rows by a tile's columns, for some steps of K, while the sums before are put where they belong.
+ALWAYS void multiply_digits(const char* x, const char* w, int64_t steps, DigitSums& sums, DigitSums& before, const DigitRows& rows) {
+    const int64_t each = (kTileRows + steps - 1) / steps;
+    clear_tile<0>();
+    clear_tile<1>();
+    clear_tile<2>();
+    clear_tile<3>();
+    for (int64_t step = 0; step < steps; ++step, x += kDigitBytes, w += kDigitBytes) {
+        load_tile<7>(w);
+        load_tile<4>(x);
+        add_whole_product<0, 4, 7>();
+        load_tile<5>(x + kTileBytes);
+        add_whole_product<1, 5, 7>();
+        load_tile<6>(x + 2 * kTileBytes);
+        add_whole_product<2, 6, 7>();
+        load_tile<7>(w + kTileBytes);
+        add_whole_product<3, 6, 7>();
+        add_whole_product<2, 5, 7>();
+        add_whole_product<1, 4, 7>();
+        load_tile<7>(w + 2 * kTileBytes);
+        add_whole_product<2, 4, 7>();
+        add_whole_product<3, 5, 7>();
+        before.put(rows, each);
+    }
+    sums.take();
+}
+
+// The same product as it is without tiles, a row after the other, by weights that are put together again, for a span of numbers.
+__attribute__((noinline)) void multiply_digits_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
+    alignas(64) float whole[kDigitSpan * kPanelColumns];
+    for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
+        const char* panel = digit_panel(p.packed, p.k, at);
+        for (int64_t i = 0; i < count; ++i)
+            for (int64_t tile = 0; tile < 2; ++tile) {
+                const int64_t of_step = (k + i) % kDigitDepth, r = of_step % kTileRows;
+                const char* from = panel + tile * digit_tile_bytes(p.k) + (k + i) / kDigitDepth * kDigitBytes + r * 64;
+                const int byte = int(of_step / kTileRows);
+                Vec<float> numbers = {};
+                for (int64_t digit = 0; digit < kDigits; ++digit) {
+                    VecInt four;
+                    __builtin_memcpy(&four, from + digit * kTileBytes, sizeof four);
+                    numbers = numbers * 256 + __builtin_convertvector((four << (24 - 8 * byte)) >> 24, Vec<float>);
+                }
+                numbers *= load(column_units(panel, p.k) + tile * kTileRows) * (1.0f / 4096);
+                store<float>(whole + i * kPanelColumns + tile * kTileRows, numbers * same(row_sizes(panel, p.k)[k + i]));
+            }
+        const int64_t column = at * kPanelColumns;
+        for (int64_t r = row; r < row + rows; ++r) {
+            Product<float> one = p;
+            one.source += row_at(p, r, p.source_stride, p.source_jump) + k, one.packed = whole;
+            one.target += row_at(p, r, p.target_stride, p.target_jump) + column;
+            if (p.added != nullptr) one.added += row_at(p, r, p.added_stride, p.added_jump) + column;
+            if (p.bias != nullptr) one.bias += column;
+            one.m = 1, one.k = count, one.n = fewer(kPanelColumns, p.n - column);
+            one.first_panel = 0, one.last_panel = 1, one.run = 0;
+            matmul(one);
+        }
+    }
+}
+
+// Some rows by the panels, each of which is read once for all of them, in blocks of like sizes.
+void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows) {
+    constexpr int64_t most_blocks = kDigitRowsAtOnce / kTileRows, block_bytes = kDigitSpan / kDigitDepth * kDigitBytes;
+    alignas(64) char x[most_blocks * block_bytes];
+    const int64_t blocks = (rows + kTileRows - 1) / kTileRows, each = (rows + blocks - 1) / blocks;
+    Product<float> p = whole;
+    DigitRows places;
+    places.find(p, row, rows);
+    DigitSums sums[2];
+    for (int64_t k = 0; k < p.k; k += kDigitSpan) {
+        const int64_t count = fewer(kDigitSpan, p.k - k), steps = digit_steps(count), from = k / kDigitDepth * kDigitBytes;
+        const float* sizes = row_sizes(digit_panel(p.packed, p.k, p.first_panel), p.k) + k;
+        bool all_numbers = true;
+        for (int64_t r = 0; r < rows; ++r) {
+            const float* source = p.source + row_at(p, row + r, p.source_stride, p.source_jump) + k;
+            places.worths[r] = split_row(source, sizes, count, x + r / each * block_bytes + r % each * 64);
+            all_numbers &= places.worths[r] == places.worths[r];
+        }
+        if (!all_numbers) {
+            multiply_digits_plainly(p, row, rows, k, count);
+        } else {
+            const auto many = uint8_t(each);
+            configure_tiles({{many, many, many, many, many, many, many, kTileRows}});
+            DigitSums *now = &sums[0], *before = &sums[1];
+            for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
+                const int64_t this_panel = p.backwards ? p.first_panel + p.last_panel - 1 - at : at;
+                const char* panel = digit_panel(p.packed, p.k, this_panel);
+                for (int64_t tile = 0; tile < 2; ++tile) {
+                    const int64_t column = this_panel * kPanelColumns + tile * kTileRows;
+                    for (int64_t b = 0; b < blocks && column < p.n; ++b) {
+                        now->begin(column_units(panel, p.k) + tile * kTileRows, b * each, fewer(each, rows - b * each), column,
+                                   p.n - column);
+                        multiply_digits(x + b * block_bytes, panel + tile * digit_tile_bytes(p.k) + from, steps, *now, *before,
+                                        places);
+                        before->put(places, kTileRows);
+                        DigitSums* other = now;
+                        now = before, before = other;
+                    }
+                }
+            }
+            before->put(places, kTileRows);
+        }
+        places.go_on(rows);
+        p.added = p.target, p.added_stride = p.target_stride, p.added_jump = p.target_jump, p.bias = nullptr;
+    }
+}
+
+void matmul_digits(const Product<float>& p) {
+    for (int64_t row = 0; row < p.m; row += kDigitRowsAtOnce)
+        some_rows_of_digits(p, row, fewer(kDigitRowsAtOnce, p.m - row));
+    release_tiles();
+}
+
+}  // namespace

@@ -1,0 +1,237 @@
+// Float32 numbers as the tiles of AMX multiply them fastest: as three digits of eight bits, each from -128 to 127, of a whole
+// number of units. A row of the one matrix and a column of the other have a unit each, a power of two: their largest number is
+// 2^22 units or more, and less than 2^23. So a number is off by less than 2^-23 of the largest one beside it, and whole
+// numbers up to 2^22 are what they are. Before, the rows of the matrix that is packed are brought to a like size, and the
+// columns of the other as much the other way, lest numbers be lost of which one is small because the other is large.
+//
+// Ootomo, Ozaki and Yokota do as much for double precision in "DGEMM on Integer Matrix Multiplication Unit" (2024).
+#pragma once
+#include <immintrin.h>
+
+#include "matmul.h"
+#include "tiles.h"
+
+namespace {
+
+constexpr int64_t kDigits = 3, kDigitDepth = 64;  // bytes of a tile's row
+constexpr int64_t kDigitBytes = kDigits * kTileBytes;  // of kTileRows rows, or columns, for a tile's depth
+
+constexpr int64_t digit_steps(int64_t k) { return (k + kDigitDepth - 1) / kDigitDepth; }
+
+// A packed panel: the digits of its columns, a tile's after the other's; what a sum over each column is multiplied by; and what
+// the rows were divided by.
+constexpr int64_t kPanelColumns = kPanel<float>;
+static_assert(kPanelColumns == 2 * kTileRows);
+constexpr int64_t digit_tile_bytes(int64_t k) { return digit_steps(k) * kDigitBytes; }
+constexpr int64_t digit_panel_bytes(int64_t k) {
+    return 2 * digit_tile_bytes(k) + (kPanelColumns + digit_steps(k) * kDigitDepth) * int64_t(sizeof(float));
+}
+ALWAYS const char* digit_panel(const void* packed, int64_t k, int64_t panel) {
+    return static_cast<const char*>(packed) + panel * digit_panel_bytes(k);
+}
+ALWAYS const float* column_units(const char* panel, int64_t k) {
+    return reinterpret_cast<const float*>(panel + 2 * digit_tile_bytes(k));
+}
+ALWAYS const float* row_sizes(const char* panel, int64_t k) { return column_units(panel, k) + kPanelColumns; }
+
+// Numbers of float's size in a packed column.
+int64_t depth_of_digits(int64_t k) { return digit_panel_bytes(k) / (kPanelColumns * int64_t(sizeof(float))); }
+
+ALWAYS void store_bytes(char* to, VecBits v) { __builtin_memcpy(to, &v, sizeof v); }
+
+ALWAYS int64_t fewer(int64_t a, int64_t b) { return a < b ? a : b; }
+
+ALWAYS Vec<float> load_as_many(const float* from, int64_t count) {
+    return count >= kTileRows ? load(from) : count > 0 ? load_some(from, count) : Vec<float>{};
+}
+
+ALWAYS float from_bits(uint32_t bits) {
+    float number;
+    __builtin_memcpy(&number, &bits, sizeof number);
+    return number;
+}
+ALWAYS uint32_t bits_of(float number) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
+// The largest size among numbers. Sizes are compared as whole numbers, of which those of infinities and NaN are the largest.
+struct Largest {
+    VecInt sizes = {};
+
+    ALWAYS void take(Vec<float> numbers) {
+        const VecInt more = (VecInt)numbers & 0x7fffffff;
+        sizes = sizes > more ? sizes : more;
+    }
+    ALWAYS uint32_t bits() const {
+        constexpr auto lanes = std::make_integer_sequence<int, kTileRows>{};
+        VecInt most = sizes;
+        larger<8>(most, lanes), larger<4>(most, lanes), larger<2>(most, lanes), larger<1>(most, lanes);
+        return uint32_t(most[0]);
+    }
+
+   private:
+    template <int kApart, int... kLane>
+    ALWAYS static void larger(VecInt& most, std::integer_sequence<int, kLane...>) {
+        const VecInt other = __builtin_shufflevector(most, most, (kLane ^ kApart)...);
+        most = most > other ? most : other;
+    }
+};
+
+// How many units a number of such a size is made of, and what one is worth times 2^12: a sum of products in which 2^24 is
+// one is worth as much times both. Below 2^-104 numbers lose digits; where one is no
+// number all become NaN.
+struct Units {
+    float of_one, worth;
+
+    ALWAYS explicit Units(uint32_t largest_bits) {
+        constexpr float below_half = 1.0042f;  // three digits reach 0x7f7f7f and no further
+        const uint32_t exponent = bits_of(from_bits(largest_bits) * below_half) >> 23, held = exponent < 23 ? 23 : exponent;
+        of_one = from_bits((276 - held) << 23);
+        worth = from_bits(exponent < 255 ? (held - 10) << 23 : 0x7fc00000u);
+    }
+};
+
+// Pairs of vectors whose numbers lie side by side: of each the odd ones are the second's.
+typedef uint16_t VecShorts __attribute__((vector_size(64)));
+ALWAYS VecShorts side_by_side(VecBits even, VecBits odd) {
+    return (VecShorts)_mm512_mask_blend_epi16(0xaaaaaaaa, (__m512i)even, (__m512i)odd);
+}
+ALWAYS __m512i side_by_side(VecShorts even, VecShorts odd) {
+    return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaa, (__m512i)even, (__m512i)odd);
+}
+
+// Three tiles' rows: of each of 64 numbers, in units, the highest digits, the next ones, the last ones. Beside each other lie
+// digits of the four vectors, the third one's before the second's.
+ALWAYS void store_digits(char* to, const Vec<float> (&numbers)[4]) {
+    constexpr uint32_t halves = 0x808080;  // digits are rounded to the nearer
+    VecBits units[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) units[i] = (VecBits)_mm512_maskz_cvtps_epi32(0xffff, (__m512)numbers[i]) + halves;
+    const VecShorts low = side_by_side(units[0], units[1] << 16), more_low = side_by_side(units[2], units[3] << 16);
+    const VecShorts high = side_by_side(units[0] >> 16, units[1]), more_high = side_by_side(units[2] >> 16, units[3]);
+    const __m512i digits[kDigits] = {side_by_side(high, more_high << 8), side_by_side(low >> 8, more_low),
+                                     side_by_side(low, more_low << 8)};
+#pragma GCC unroll 3
+    for (int digit = 0; digit < kDigits; ++digit)
+        store_bytes(to + digit * kTileBytes, (VecBits)digits[digit] ^ 0x80808080);
+}
+
+// Which of 64 numbers each of the four vectors begins with.
+constexpr int64_t kQuarter[4] = {0, 32, 16, 48};
+
+// Digits of up to kSpan numbers of a row, times what the other matrix's rows were divided by, as rows of tiles. What their unit is
+// worth; NaN if they are not all numbers.
+ALWAYS float split_row(const float* from, const float* sizes, int64_t count, char* to) {
+    auto sized = [&](int64_t at) { return load_as_many(from + at, count - at) * load(sizes + at); };
+    Largest largest;
+    for (int64_t at = 0; at < count; at += kTileRows) largest.take(sized(at));
+    const Units units(largest.bits());
+    const Vec<float> of_one = same(units.of_one);
+    for (int64_t at = 0; at < count; at += kDigitDepth, to += kDigitBytes) {
+        Vec<float> numbers[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) numbers[i] = sized(at + kQuarter[i]) * of_one;
+        store_digits(to, numbers);
+    }
+    return units.worth;
+}
+
+// Of each of `count` lines of numbers the bits of the largest size: of the number j of line i times by[j], if there is such.
+void largest_bits(const float* source, int64_t line_stride, int64_t stride, int64_t count, int64_t length, const float* by,
+                  uint32_t* to) {
+    if (line_stride == 1) {
+        for (int64_t line = 0; line < count; line += kTileRows) {
+            Largest largest;
+            for (int64_t j = 0; j < length; ++j) {
+                const Vec<float> numbers = load_as_many(source + line + j * stride, count - line);
+                largest.take(by == nullptr ? numbers : numbers * same(by[j]));
+            }
+            __builtin_memcpy(to + line, &largest.sizes, size_t(fewer(kTileRows, count - line)) * sizeof *to);
+        }
+        return;
+    }
+    for (int64_t line = 0; line < count; ++line) {
+        const float* from = source + line * line_stride;
+        Largest largest;
+        for (int64_t j = 0; j < length; j += kTileRows) {
+            Vec<float> numbers = {};
+            if (stride == 1)
+                numbers = load_as_many(from + j, length - j);
+            else
+                for (int64_t i = 0; i < fewer(kTileRows, length - j); ++i) numbers[i] = from[(j + i) * stride];
+            largest.take(by == nullptr ? numbers : numbers * load_as_many(by + j, length - j));
+        }
+        to[line] = largest.bits();
+    }
+}
+
+// A power of two near such a size, or one that is far from overflowing.
+ALWAYS float near_power(uint32_t size_bits) {
+    constexpr uint32_t least = 64 << 23, most = 190 << 23;
+    const uint32_t power = size_bits & 0x7f800000u;
+    return from_bits(power == 0 || power == 0x7f800000u ? 127u << 23 : power < least ? least : power > most ? most : power);
+}
+ALWAYS float inverse_power(float power) { return from_bits((254u << 23) - bits_of(power)); }
+
+// The columns [first, last) of a matrix [K, N], from the panel on where `packed` points.
+void pack_digits(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t first, int64_t last,
+                 float* packed) {
+    const int64_t padded = digit_steps(k) * kDigitDepth;
+    const float* known = nullptr;
+    for (int64_t from = first; from < last; from += kPanelColumns) {
+        char* panel = reinterpret_cast<char*>(packed) + (from - first) / kPanelColumns * digit_panel_bytes(k);
+        const int64_t columns = fewer(kPanelColumns, n - from);
+        const float* begin = source + from * column_stride;
+        auto* worths = const_cast<float*>(column_units(panel, k));
+        auto* sizes = const_cast<float*>(row_sizes(panel, k));
+        if (known == nullptr) {  // of rows: of all columns, lest the rows of the other matrix differ from panel to panel
+            uint32_t bits[kDigitDepth];
+            for (int64_t row = 0; row < padded; row += kDigitDepth) {
+                const int64_t rows = fewer(kDigitDepth, k - row);
+                largest_bits(source + row * row_stride, row_stride, column_stride, rows, n, nullptr, bits);
+                for (int64_t r = 0; r < kDigitDepth; ++r) sizes[row + r] = r < rows ? near_power(bits[r]) : 1;
+            }
+        } else {
+            __builtin_memcpy(sizes, known, size_t(padded) * sizeof(float));
+        }
+        known = sizes;
+        // The largest number of each column
+        float of_one[kPanelColumns];
+        uint32_t bits[kPanelColumns] = {};
+        for (int64_t row = 0; row < k; row += kDigitDepth) {
+            const int64_t rows = fewer(kDigitDepth, k - row);
+            float by[kDigitDepth];
+            uint32_t some[kPanelColumns];
+            for (int64_t r = 0; r < rows; ++r) by[r] = inverse_power(sizes[row + r]);
+            largest_bits(begin + row * row_stride, column_stride, row_stride, columns, rows, by, some);
+            for (int64_t c = 0; c < columns; ++c) bits[c] = bits[c] > some[c] ? bits[c] : some[c];
+        }
+        for (int64_t c = 0; c < kPanelColumns; ++c) {
+            const Units units(bits[c]);
+            of_one[c] = units.of_one, worths[c] = units.worth;
+        }
+        alignas(64) float square[kDigitDepth * kPanelColumns];
+        for (int64_t row = 0; row < k; row += kDigitDepth) {
+            const int64_t rows = fewer(kDigitDepth, k - row);
+            pack(begin + row * row_stride, row_stride, column_stride, rows, columns, 0, columns, square);
+            for (int64_t tile = 0; tile < 2; ++tile) {
+                const Vec<float> units = load(of_one + tile * kTileRows);
+                for (int64_t i = 0; i < kTileRows; ++i) {
+                    Vec<float> numbers[4] = {};
+#pragma GCC unroll 4
+                    for (int quarter = 0; quarter < 4; ++quarter) {
+                        const int64_t r = kQuarter[quarter] + i;
+                        if (r < rows)
+                            numbers[quarter] = load(square + r * kPanelColumns + tile * kTileRows) *
+                                               same(inverse_power(sizes[row + r])) * units;
+                    }
+                    store_digits(panel + tile * digit_tile_bytes(k) + row / kDigitDepth * kDigitBytes + i * 64, numbers);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
