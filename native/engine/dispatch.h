@@ -44,6 +44,16 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
     return kernels<T>();
 }
 
+// For sums over so many rows: the fastest, and those that take all numbers, of blocks and panels as large.
+template <class T>
+struct KernelsForSums {
+    const Kernels<T>&best, &for_all;
+};
+template <class T>
+KernelsForSums<T> kernels_for_sums(const Plan& plan, int64_t rows) {
+    return {kernels_for<T>(plan, rows, rows, rows), kernels_for<T>(plan, rows, rows)};
+}
+
 // A matrix as products take it, or null where it is not packed.
 template <class T>
 struct Packed {

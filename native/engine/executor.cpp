@@ -95,7 +95,7 @@ class ExecutionOf final : public Execution {
 
     void sum(int part) override {
         static thread_local Arena arena;
-        Sums<T>(run_, ranges_, kernels_for<T>(plan_, run_.rows, run_.rows), arena).work(part, parts_);
+        Sums<T>(run_, ranges_, kernels_for_sums<T>(plan_, run_.rows), arena).work(part, parts_);
         if (part == 0) totals_.write(plan_, run_.totals);
     }
 

@@ -17,8 +17,8 @@ namespace echoic {
 template <class T>
 class Sums {
    public:
-    Sums(const echoic_run& run, const SumRanges<T>& ranges, const Kernels<T>& kernels, Arena& arena)
-        : run_(run), ranges_(ranges), kernels_(kernels), block_(kernels.block), arena_(arena) {
+    Sums(const echoic_run& run, const SumRanges<T>& ranges, const KernelsForSums<T>& kernels, Arena& arena)
+        : run_(run), ranges_(ranges), kernels_(kernels), block_(kernels.best.block), arena_(arena) {
         lefts_.reserve(kDepth);
         rights_.reserve(kDepth);
         places_.reserve(kDepth);
@@ -47,16 +47,17 @@ class Sums {
     };
 
     int64_t packed_width(const echoic_sum& sum) const {
-        return sum.outer == nullptr ? 0 : panels(kernels_, sum.right_width) * kernels_.panel;
+        return sum.outer == nullptr ? 0 : panels(kernels_.best, sum.right_width) * kernels_.best.panel;
     }
 
     void all_rows() {
         int64_t width = 0;
         for (size_t s = 0; s < group_->count; ++s) width += packed_width(sums_[s]);
         depth_ = width == 0 ? kDepth : std::clamp(kNumbers / width, int64_t(32), kDepth);
-        char* memory = arena_.at_least(size_t((width + kTogether * block_) * kernels_.depth(depth_)) * sizeof(T));
-        packed_ = reinterpret_cast<T*>(memory);
-        blocks_ = packed_ + width * kernels_.depth(depth_);
+        const int64_t depth = std::max(kernels_.best.depth(depth_), kernels_.for_all.depth(depth_));
+        packed_ = reinterpret_cast<T*>(arena_.at_least(size_t((width + kTogether * block_) * depth) * sizeof(T)));
+        blocks_ = packed_ + width * depth;
+        any_ = width > 0;
         anew_ = true;
         const Ranks ranks = ranks_of(run_, range_, group_->ranges);
         for (int64_t step = 0; step < run_.steps; ++step)
@@ -84,19 +85,17 @@ class Sums {
     // The rows gathered so far are added to what was summed before, or to nothing.
     void add() {
         const int64_t rows = int64_t(lefts_.size());
-        T* to = packed_;
-        for (size_t s = 0; s < group_->count; ++s) {
-            if (sums_[s].outer == nullptr) continue;
-            rights_.clear();
-            for (const Place& at : places_) rights_.push_back(right(sums_[s], at));
-            kernels_.pack_rows(rights_.data(), rows, sums_[s].right_width, to);
-            to += packed_width(sums_[s]) * kernels_.depth(rows);
-        }
+        const Kernels<T>* use = &kernels_.best;
+        auto take_others = [&] { use = &kernels_.for_all, pack_rights(*use); };
+        if (!pack_rights(*use)) take_others();
         for (int64_t column = first_; column < last_; column += kTogether * block_) {
             const int64_t end = std::min(last_, column + kTogether * block_);
-            if (to != packed_) {
-                kernels_.deal(lefts_.data(), rows, column, end, blocks_);
-                add_products(column, end);
+            if (any_) {
+                if (!use->deal(lefts_.data(), rows, column, end, blocks_)) {
+                    take_others();
+                    use->deal(lefts_.data(), rows, column, end, blocks_);
+                }
+                add_products(*use, column, end);
             }
             add_columns(column, end);
         }
@@ -105,9 +104,23 @@ class Sums {
         anew_ = false;
     }
 
+    // Whether these kernels take all the right arrays.
+    bool pack_rights(const Kernels<T>& use) {
+        const int64_t rows = int64_t(lefts_.size());
+        T* to = packed_;
+        for (size_t s = 0; s < group_->count; ++s) {
+            if (sums_[s].outer == nullptr) continue;
+            rights_.clear();
+            for (const Place& at : places_) rights_.push_back(right(sums_[s], at));
+            if (!use.pack_rows(rights_.data(), rows, sums_[s].right_width, to)) return false;
+            to += packed_width(sums_[s]) * use.depth(rows);
+        }
+        return true;
+    }
+
     // Some panels of a right array after the others, by all the blocks that were dealt.
-    void add_products(int64_t begin, int64_t end) const {
-        const int64_t rows = int64_t(lefts_.size()), depth = kernels_.depth(rows);
+    void add_products(const Kernels<T>& use, int64_t begin, int64_t end) const {
+        const int64_t rows = int64_t(lefts_.size()), depth = use.depth(rows);
         const T* packed = packed_;
         for (size_t s = 0; s < group_->count; ++s) {
             const echoic_sum& sum = sums_[s];
@@ -118,7 +131,7 @@ class Sums {
             product.target_stride = product.added_stride = sum.right_width;
             product.k = rows;
             product.n = sum.right_width;
-            const int64_t all = panels(kernels_, sum.right_width), some = kernels_.block_panels;
+            const int64_t all = panels(use, sum.right_width), some = use.block_panels;
             for (int64_t panel = 0; panel < all; panel += some) {
                 product.first_panel = panel, product.last_panel = std::min(all, panel + some);
                 for (int64_t block = begin; block < end; block += block_) {
@@ -126,7 +139,7 @@ class Sums {
                     product.target = outer + block * sum.right_width;
                     product.added = anew_ ? nullptr : product.target;
                     product.m = std::min(block_, end - block);
-                    kernels_.matmul_transposed(product);
+                    use.matmul_transposed(product);
                 }
             }
             packed += packed_width(sum) * depth;
@@ -140,7 +153,7 @@ class Sums {
         for (int64_t low = begin; low < end; low += most) {
             const int64_t high = std::min(low + most, end);
             T found[most];
-            kernels_.sum_columns(lefts_.data(), int64_t(lefts_.size()), low, high, found);
+            kernels_.best.sum_columns(lefts_.data(), int64_t(lefts_.size()), low, high, found);
             for (size_t s = 0; s < group_->count; ++s) {
                 T* columns = ranges_.columns(*group_, range_, group_->first + s);
                 if (columns == nullptr) continue;
@@ -151,13 +164,13 @@ class Sums {
 
     const echoic_run& run_;
     const SumRanges<T>& ranges_;
-    const Kernels<T>& kernels_;
+    const KernelsForSums<T> kernels_;
     const int64_t block_;  // columns of a left array that are multiplied at once
     Arena& arena_;
     const SumGroup* group_ = nullptr;
     const echoic_sum* sums_ = nullptr;  // the group's
     int64_t range_ = 0, first_ = 0, last_ = 0, depth_ = 0;
-    bool anew_ = true;
+    bool anew_ = true, any_ = false;  // whether nothing was summed yet; whether there are products
     T *packed_ = nullptr, *blocks_ = nullptr;
     std::vector<const T*> lefts_, rights_;  // the rows gathered
     std::vector<Place> places_;

@@ -1,5 +1,5 @@
 // Compiled for processors with AMX: their tables of kernels with products by tiles.
-#include "amx_digit_matmul.h"
+#include "amx_digit_sums.h"
 #include "amx_matmul.h"
 
 namespace echoic {
@@ -26,9 +26,14 @@ Kernels<float> make_table() {
 
 Kernels<float> make_table_of_digits() {
     Kernels<float> made = *float_kernels_v4();
+    made.block = 2 * kTileRows;
+    made.block_panels = kAllPanels;
     made.depth = depth_of_digits;
     made.matmul = matmul_digits;
+    made.matmul_transposed = matmul_transposed_digits;
     made.pack = pack_digits;
+    made.pack_rows = pack_rows_digits;
+    made.deal = deal_digits;
     return made;
 }
 

@@ -147,7 +147,32 @@ __attribute__((noinline)) void multiply_digits_plainly(const Product<float>& p, 
     }
 }
 
-// Some rows by the panels, each of which is read once for all of them, in blocks of like sizes.
+// Blocks of so many rows each by the panels, each of which is read once for all of them, from a step of K on.
+void multiply_blocks(const Product<float>& p, const char* x, int64_t block_bytes, int64_t each, int64_t rows, int64_t from, int64_t steps,
+                     const DigitRows& places) {
+    const auto many = uint8_t(each);
+    configure_tiles({{many, many, many, many, many, many, many, kTileRows}});
+    DigitSums sums[2];
+    DigitSums *now = &sums[0], *before = &sums[1];
+    for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
+        const int64_t this_panel = p.backwards ? p.first_panel + p.last_panel - 1 - at : at;
+        const char* panel = digit_panel(p.packed, p.k, this_panel);
+        for (int64_t tile = 0; tile < 2; ++tile) {
+            const int64_t column = this_panel * kPanelColumns + tile * kTileRows;
+            const char* w = panel + tile * digit_tile_bytes(p.k) + from * kDigitBytes;
+            for (int64_t row = 0; row < rows && column < p.n; row += each) {
+                now->begin(column_units(panel, p.k) + tile * kTileRows, row, fewer(each, rows - row), column, p.n - column);
+                multiply_digits(x + row / each * block_bytes, w, steps, *now, *before, places);
+                before->put(places, kTileRows);
+                DigitSums* other = now;
+                now = before, before = other;
+            }
+        }
+    }
+    before->put(places, kTileRows);
+}
+
+// Some rows, in blocks of like sizes.
 void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows) {
     constexpr int64_t most_blocks = kDigitRowsAtOnce / kTileRows, block_bytes = kDigitSpan / kDigitDepth * kDigitBytes;
     alignas(64) char x[most_blocks * block_bytes];
@@ -155,9 +180,8 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
     Product<float> p = whole;
     DigitRows places;
     places.find(p, row, rows);
-    DigitSums sums[2];
     for (int64_t k = 0; k < p.k; k += kDigitSpan) {
-        const int64_t count = fewer(kDigitSpan, p.k - k), steps = digit_steps(count), from = k / kDigitDepth * kDigitBytes;
+        const int64_t count = fewer(kDigitSpan, p.k - k);
         const float* sizes = row_sizes(digit_panel(p.packed, p.k, p.first_panel), p.k) + k;
         bool all_numbers = true;
         for (int64_t r = 0; r < rows; ++r) {
@@ -165,30 +189,10 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
             places.worths[r] = split_row(source, sizes, count, x + r / each * block_bytes + r % each * 64);
             all_numbers &= places.worths[r] == places.worths[r];
         }
-        if (!all_numbers) {
+        if (all_numbers)
+            multiply_blocks(p, x, block_bytes, each, rows, k / kDigitDepth, digit_steps(count), places);
+        else
             multiply_digits_plainly(p, row, rows, k, count);
-        } else {
-            const auto many = uint8_t(each);
-            configure_tiles({{many, many, many, many, many, many, many, kTileRows}});
-            DigitSums *now = &sums[0], *before = &sums[1];
-            for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
-                const int64_t this_panel = p.backwards ? p.first_panel + p.last_panel - 1 - at : at;
-                const char* panel = digit_panel(p.packed, p.k, this_panel);
-                for (int64_t tile = 0; tile < 2; ++tile) {
-                    const int64_t column = this_panel * kPanelColumns + tile * kTileRows;
-                    for (int64_t b = 0; b < blocks && column < p.n; ++b) {
-                        now->begin(column_units(panel, p.k) + tile * kTileRows, b * each, fewer(each, rows - b * each), column,
-                                   p.n - column);
-                        multiply_digits(x + b * block_bytes, panel + tile * digit_tile_bytes(p.k) + from, steps, *now, *before,
-                                        places);
-                        before->put(places, kTileRows);
-                        DigitSums* other = now;
-                        now = before, before = other;
-                    }
-                }
-            }
-            before->put(places, kTileRows);
-        }
         places.go_on(rows);
         p.added = p.target, p.added_stride = p.target_stride, p.added_jump = p.target_jump, p.bias = nullptr;
     }

@@ -79,17 +79,30 @@ struct Largest {
     }
 };
 
-// How many units a number of such a size is made of, and what one is worth times 2^12: a sum of products in which 2^24 is
-// one is worth as much times both. Below 2^-104 numbers lose digits; where one is no
-// number all become NaN.
-struct Units {
+// How many units the numbers of a row are made of each, or those of sixteen columns, and what one is worth times 2^12: a sum of
+// products in which 2^24 is one is worth as much times both. Below 2^-104 numbers lose digits; where one is no number all
+// become NaN.
+constexpr float kBelowHalf = 1.0042f;  // three digits reach 0x7f7f7f and no further
+constexpr uint32_t kLeastExponent = 23, kNoNumber = 255, kQuietNaN = 0x7fc00000;
+struct RowUnits {
     float of_one, worth;
 
-    ALWAYS explicit Units(uint32_t largest_bits) {
-        constexpr float below_half = 1.0042f;  // three digits reach 0x7f7f7f and no further
-        const uint32_t exponent = bits_of(from_bits(largest_bits) * below_half) >> 23, held = exponent < 23 ? 23 : exponent;
+    ALWAYS explicit RowUnits(uint32_t largest) {
+        const uint32_t exponent = bits_of(from_bits(largest) * kBelowHalf) >> 23;
+        const uint32_t held = exponent < kLeastExponent ? kLeastExponent : exponent;
         of_one = from_bits((276 - held) << 23);
-        worth = from_bits(exponent < 255 ? (held - 10) << 23 : 0x7fc00000u);
+        worth = from_bits(exponent < kNoNumber ? (held - 10) << 23 : kQuietNaN);
+    }
+};
+struct ColumnUnits {
+    Vec<float> of_one, worth;
+
+    ALWAYS ColumnUnits() = default;
+    ALWAYS explicit ColumnUnits(VecInt largest) {
+        const VecBits exponent = (VecBits)((Vec<float>)largest * kBelowHalf) >> 23;
+        const VecBits held = exponent < kLeastExponent ? kLeastExponent - VecBits{} : exponent;
+        of_one = (Vec<float>)((276 - held) << 23);
+        worth = (Vec<float>)(exponent < kNoNumber ? (held - 10) << 23 : kQuietNaN - VecBits{});
     }
 };
 
@@ -127,7 +140,7 @@ ALWAYS float split_row(const float* from, const float* sizes, int64_t count, cha
     auto sized = [&](int64_t at) { return load_as_many(from + at, count - at) * load(sizes + at); };
     Largest largest;
     for (int64_t at = 0; at < count; at += kTileRows) largest.take(sized(at));
-    const Units units(largest.bits());
+    const RowUnits units(largest.bits());
     const Vec<float> of_one = same(units.of_one);
     for (int64_t at = 0; at < count; at += kDigitDepth, to += kDigitBytes) {
         Vec<float> numbers[4];
@@ -198,8 +211,7 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
         }
         known = sizes;
         // The largest number of each column
-        float of_one[kPanelColumns];
-        uint32_t bits[kPanelColumns] = {};
+        alignas(64) uint32_t bits[kPanelColumns] = {};
         for (int64_t row = 0; row < k; row += kDigitDepth) {
             const int64_t rows = fewer(kDigitDepth, k - row);
             float by[kDigitDepth];
@@ -208,16 +220,18 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
             largest_bits(begin + row * row_stride, column_stride, row_stride, columns, rows, by, some);
             for (int64_t c = 0; c < columns; ++c) bits[c] = bits[c] > some[c] ? bits[c] : some[c];
         }
-        for (int64_t c = 0; c < kPanelColumns; ++c) {
-            const Units units(bits[c]);
-            of_one[c] = units.of_one, worths[c] = units.worth;
+        ColumnUnits units[2];
+        for (int64_t tile = 0; tile < 2; ++tile) {
+            VecInt largest;
+            __builtin_memcpy(&largest, bits + tile * kTileRows, sizeof largest);
+            units[tile] = ColumnUnits(largest);
+            store<float>(worths + tile * kTileRows, units[tile].worth);
         }
         alignas(64) float square[kDigitDepth * kPanelColumns];
         for (int64_t row = 0; row < k; row += kDigitDepth) {
             const int64_t rows = fewer(kDigitDepth, k - row);
             pack(begin + row * row_stride, row_stride, column_stride, rows, columns, 0, columns, square);
-            for (int64_t tile = 0; tile < 2; ++tile) {
-                const Vec<float> units = load(of_one + tile * kTileRows);
+            for (int64_t tile = 0; tile < 2; ++tile)
                 for (int64_t i = 0; i < kTileRows; ++i) {
                     Vec<float> numbers[4] = {};
 #pragma GCC unroll 4
@@ -225,11 +239,10 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
                         const int64_t r = kQuarter[quarter] + i;
                         if (r < rows)
                             numbers[quarter] = load(square + r * kPanelColumns + tile * kTileRows) *
-                                               same(inverse_power(sizes[row + r])) * units;
+                                               same(inverse_power(sizes[row + r])) * units[tile].of_one;
                     }
                     store_digits(panel + tile * digit_tile_bytes(k) + row / kDigitDepth * kDigitBytes + i * 64, numbers);
                 }
-            }
         }
     }
 }

@@ -92,7 +92,7 @@ ALWAYS void fetch_next_rows(const float* const* rows, int64_t low, int64_t k, in
 }
 
 template <int kParts>
-void pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* packed) {
+bool pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* packed) {
     for (int64_t low = 0; low < k; low += kTileDepth) {
         char* to = reinterpret_cast<char*>(packed) + low / kTileDepth * kStepBytes<kParts>;
         for (int64_t first = 0; first < n; first += kColumns, to += steps_of(k) * kStepBytes<kParts>) {
@@ -103,11 +103,12 @@ void pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* pack
                 lesser(kTileDepth, k - low), to);
         }
     }
+    return true;
 }
 
 // Blocks of kTileRows columns, of each the tiles of all rows.
 template <int kParts>
-void deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end, float* blocks) {
+bool deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end, float* blocks) {
     for (int64_t low = 0; low < k; low += kTileDepth) {
         char* to = reinterpret_cast<char*>(blocks) + low / kTileDepth * kBlockBytes<kParts>;
         for (int64_t column = begin; column < end; column += kTileRows, to += steps_of(k) * kBlockBytes<kParts>) {
@@ -124,6 +125,7 @@ void deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end,
             for (int64_t r = 0; r < kTileRows; ++r) store_parts<kParts>(to + r * 64, square[0][r], square[1][r]);
         }
     }
+    return true;
 }
 
 }  // namespace

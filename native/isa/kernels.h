@@ -95,10 +95,10 @@ struct Kernels {
     // As matmul, from a matrix that is not packed.
     void (*matmul_unpacked)(const Product<T>&);
     // The columns [begin, end) of rows [K] that lie anywhere, `block` of them after the other as such sources; of the last
-    // one as many as there are, and whatever was there.
-    void (*deal)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks);
-    // A matrix [K, N] whose rows lie anywhere, packed.
-    void (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
+    // one as many as there are, and whatever was there. False where other kernels have to be taken: numbers are too unlike.
+    bool (*deal)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks);
+    // A matrix [K, N] whose rows lie anywhere, packed; or false.
+    bool (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
     // sums[c - begin] of the columns [begin, end) of such rows.
     void (*sum_columns)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* sums);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n; of the columns [first, last)

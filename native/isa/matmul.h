@@ -263,7 +263,7 @@ ALWAYS void fetch_row(const T* const* rows, int64_t k, int64_t row, int64_t begi
 }
 
 template <class T>
-void deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks) {
+bool deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks) {
     constexpr int64_t wide = 8;  // take fewer instructions than kBlock; what is too much the next row writes again
     const int64_t whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
     for (int64_t row = 0; row < k; ++row) {
@@ -276,10 +276,11 @@ void deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks
         for (; b < whole; ++b) __builtin_memcpy(to + b * k * kBlock, from + b * kBlock, kBlock * sizeof(T));
         __builtin_memcpy(to + whole * k * kBlock, from + whole * kBlock, size_t(rest) * sizeof(T));
     }
+    return true;
 }
 
 template <class T>
-void pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
+bool pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
     constexpr int64_t width = kPanel<T>;
     const int64_t whole = n / width, rest = n % width;
     for (int64_t row = 0; row < k; ++row) {
@@ -290,6 +291,7 @@ void pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
         if (rest == 0) continue;
         for (int64_t c = 0; c < width; ++c) to[whole * k * width + c] = c < rest ? from[whole * width + c] : T(0);
     }
+    return true;
 }
 
 // Some vectors of columns, of even rows and of odd ones, which do not wait for each other.

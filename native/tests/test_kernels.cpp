@@ -335,8 +335,8 @@ void outer_products(const Kernels<T>& kernels, Random& random, int64_t k, int64_
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel, depth = kernels.depth(k), first = m / 3;
     std::vector<T> packed(size_t(panels * kernels.panel * depth), T(kNaN)), target(size_t(m * n), 1), due(target);
     std::vector<T> blocks(size_t((m + kernels.block) * depth), T(kNaN));
-    kernels.pack_rows(right.data(), k, n, packed.data());
-    kernels.deal(left.data(), k, first, m, blocks.data());
+    CHECK(kernels.pack_rows(right.data(), k, n, packed.data()));
+    CHECK(kernels.deal(left.data(), k, first, m, blocks.data()));
     for (int64_t column = first; column < m; column += kernels.block) {
         Product<T> product{};
         product.source = blocks.data() + (column - first) * depth;
@@ -441,6 +441,8 @@ void kernels_of_digits(const Kernels<float>& kernels, Random& random) {
             for (bool transposed : {false, true}) product_of_digits(kernels, random, m, k, n, transposed);
             for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
         }
+    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {63, 20, 64}, {64, 16, 32}, {65, 49, 130}, {256, 140, 150}})
+        outer_products(kernels, random, k, m, n);
     products_in_runs(kernels, random);
 }
 
