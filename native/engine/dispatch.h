@@ -44,6 +44,15 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
     return kernels<T>();
 }
 
+// Whether large products of a plan are made of digits.
+template <class T>
+bool makes_digits(const Plan& plan) {
+    const Kernels<T>& large = kernels_for<T>(plan, kRowsForParts, kRowsForPackingParts, kDepthForDigits);
+    if constexpr (sizeof(T) == sizeof(float))
+        return instruction_set().of_digits != nullptr && &large == instruction_set().of_digits();
+    return false;
+}
+
 // For sums over so many rows: the fastest, and those that take all numbers, of blocks and panels as large.
 template <class T>
 struct KernelsForSums {

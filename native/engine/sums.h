@@ -38,7 +38,7 @@ class Sums {
     }
 
    private:
-    static constexpr int64_t kDepth = 256;          // rows taken together: the results are read and written once for them
+    static constexpr int64_t kDepth = kMostSummed;  // rows taken together: the results are read and written once for them
     static constexpr int64_t kNumbers = 256 << 10;  // of the packed right arrays, at most
     static constexpr int64_t kTogether = 4;         // blocks of columns that are copied from the left array at once
 
@@ -86,14 +86,15 @@ class Sums {
     void add() {
         const int64_t rows = int64_t(lefts_.size());
         const Kernels<T>* use = &kernels_.best;
+        if (any_ && use->sizes != nullptr) use->sizes(lefts_.data(), rows, sums_->left_width, sizes_);
         auto take_others = [&] { use = &kernels_.for_all, pack_rights(*use); };
         if (!pack_rights(*use)) take_others();
         for (int64_t column = first_; column < last_; column += kTogether * block_) {
             const int64_t end = std::min(last_, column + kTogether * block_);
             if (any_) {
-                if (!use->deal(lefts_.data(), rows, column, end, blocks_)) {
+                if (!use->deal(lefts_.data(), sizes_, rows, column, end, blocks_)) {
                     take_others();
-                    use->deal(lefts_.data(), rows, column, end, blocks_);
+                    use->deal(lefts_.data(), sizes_, rows, column, end, blocks_);
                 }
                 add_products(*use, column, end);
             }
@@ -112,7 +113,7 @@ class Sums {
             if (sums_[s].outer == nullptr) continue;
             rights_.clear();
             for (const Place& at : places_) rights_.push_back(right(sums_[s], at));
-            if (!use.pack_rows(rights_.data(), rows, sums_[s].right_width, to)) return false;
+            if (!use.pack_rows(rights_.data(), sizes_, rows, sums_[s].right_width, to)) return false;
             to += packed_width(sums_[s]) * use.depth(rows);
         }
         return true;
@@ -172,6 +173,7 @@ class Sums {
     int64_t range_ = 0, first_ = 0, last_ = 0, depth_ = 0;
     bool anew_ = true, any_ = false;  // whether nothing was summed yet; whether there are products
     T *packed_ = nullptr, *blocks_ = nullptr;
+    T sizes_[kDepth];  // of the left rows
     std::vector<const T*> lefts_, rights_;  // the rows gathered
     std::vector<Place> places_;
 };

@@ -34,6 +34,7 @@ Kernels<float> make_table_of_digits() {
     made.pack = pack_digits;
     made.pack_rows = pack_rows_digits;
     made.deal = deal_digits;
+    made.sizes = sizes_of_rows;
     return made;
 }
 

@@ -92,7 +92,7 @@ ALWAYS void fetch_next_rows(const float* const* rows, int64_t low, int64_t k, in
 }
 
 template <int kParts>
-bool pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* packed) {
+bool pack_rows_parts(const float* const* rows, const float*, int64_t k, int64_t n, float* packed) {
     for (int64_t low = 0; low < k; low += kTileDepth) {
         char* to = reinterpret_cast<char*>(packed) + low / kTileDepth * kStepBytes<kParts>;
         for (int64_t first = 0; first < n; first += kColumns, to += steps_of(k) * kStepBytes<kParts>) {
@@ -108,7 +108,7 @@ bool pack_rows_parts(const float* const* rows, int64_t k, int64_t n, float* pack
 
 // Blocks of kTileRows columns, of each the tiles of all rows.
 template <int kParts>
-bool deal_parts(const float* const* rows, int64_t k, int64_t begin, int64_t end, float* blocks) {
+bool deal_parts(const float* const* rows, const float*, int64_t k, int64_t begin, int64_t end, float* blocks) {
     for (int64_t low = 0; low < k; low += kTileDepth) {
         char* to = reinterpret_cast<char*>(blocks) + low / kTileDepth * kBlockBytes<kParts>;
         for (int64_t column = begin; column < end; column += kTileRows, to += steps_of(k) * kBlockBytes<kParts>) {

@@ -35,6 +35,7 @@ struct Form {
 
 constexpr int64_t kTile = 512;     // numbers in a register of a pointwise stage
 constexpr int64_t kMaxLanes = 16;  // widest vector of float
+constexpr int64_t kMostSummed = 256;  // rows of a sum that are multiplied at once
 constexpr int64_t kSecondCache = 1 << 20;  // bytes of weights that stay there beside other things
 
 // target[r, c] = op(a[r, c], b[r, c], c[r, c]) for rows x columns; a stride of 0 repeats a row.
@@ -94,11 +95,13 @@ struct Kernels {
     void (*matmul_transposed)(const Product<T>&);
     // As matmul, from a matrix that is not packed.
     void (*matmul_unpacked)(const Product<T>&);
+    // Sizes of rows that lie anywhere, up to kMostSummed of them, that the next two are given; null: they need none.
+    void (*sizes)(const T* const* rows, int64_t k, int64_t n, T* sizes);
     // The columns [begin, end) of rows [K] that lie anywhere, `block` of them after the other as such sources; of the last
-    // one as many as there are, and whatever was there. False where other kernels have to be taken: numbers are too unlike.
-    bool (*deal)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks);
+    // one as many as there are, and whatever was there. False where other kernels have to be taken: some are no numbers.
+    bool (*deal)(const T* const* rows, const T* sizes, int64_t k, int64_t begin, int64_t end, T* blocks);
     // A matrix [K, N] whose rows lie anywhere, packed; or false.
-    bool (*pack_rows)(const T* const* rows, int64_t k, int64_t n, T* packed);
+    bool (*pack_rows)(const T* const* rows, const T* sizes, int64_t k, int64_t n, T* packed);
     // sums[c - begin] of the columns [begin, end) of such rows.
     void (*sum_columns)(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* sums);
     // packed[p][k][column of panel p] = source[k * row_stride + column * column_stride], 0 past n; of the columns [first, last)

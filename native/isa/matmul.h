@@ -263,7 +263,7 @@ ALWAYS void fetch_row(const T* const* rows, int64_t k, int64_t row, int64_t begi
 }
 
 template <class T>
-bool deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks) {
+bool deal(const T* const* rows, const T*, int64_t k, int64_t begin, int64_t end, T* blocks) {
     constexpr int64_t wide = 8;  // take fewer instructions than kBlock; what is too much the next row writes again
     const int64_t whole = (end - begin) / kBlock, rest = (end - begin) % kBlock;
     for (int64_t row = 0; row < k; ++row) {
@@ -280,7 +280,7 @@ bool deal(const T* const* rows, int64_t k, int64_t begin, int64_t end, T* blocks
 }
 
 template <class T>
-bool pack_rows(const T* const* rows, int64_t k, int64_t n, T* packed) {
+bool pack_rows(const T* const* rows, const T*, int64_t k, int64_t n, T* packed) {
     constexpr int64_t width = kPanel<T>;
     const int64_t whole = n / width, rest = n % width;
     for (int64_t row = 0; row < k; ++row) {

@@ -335,8 +335,10 @@ void outer_products(const Kernels<T>& kernels, Random& random, int64_t k, int64_
     const int64_t panels = (n + kernels.panel - 1) / kernels.panel, depth = kernels.depth(k), first = m / 3;
     std::vector<T> packed(size_t(panels * kernels.panel * depth), T(kNaN)), target(size_t(m * n), 1), due(target);
     std::vector<T> blocks(size_t((m + kernels.block) * depth), T(kNaN));
-    CHECK(kernels.pack_rows(right.data(), k, n, packed.data()));
-    CHECK(kernels.deal(left.data(), k, first, m, blocks.data()));
+    std::vector<T> sizes(left.size(), T(kNaN));
+    if (kernels.sizes != nullptr) kernels.sizes(left.data(), k, m, sizes.data());
+    CHECK(kernels.pack_rows(right.data(), sizes.data(), k, n, packed.data()));
+    CHECK(kernels.deal(left.data(), sizes.data(), k, first, m, blocks.data()));
     for (int64_t column = first; column < m; column += kernels.block) {
         Product<T> product{};
         product.source = blocks.data() + (column - first) * depth;
@@ -435,14 +437,47 @@ void product_of_digits(const Kernels<float>& kernels, Random& random, int64_t m,
         }
 }
 
+// Rows of unlike sizes, large ones at the left where the right ones are small; NaN somewhere is refused.
+void sums_of_digits(const Kernels<float>& kernels, Random& random, int64_t k, int64_t m, int64_t n) {
+    std::vector<float> x = random.numbers<float>(k * m), w = random.numbers<float>(k * n), sizes(x.size(), float(kNaN));
+    std::vector<const float*> left, right;
+    for (int64_t i = 0; i < k; ++i) {
+        const float size = std::ldexp(1.0f, int(random.below(80)) - 40);
+        for (int64_t c = 0; c < m; ++c) x[size_t(i * m + c)] *= size;
+        for (int64_t c = 0; c < n; ++c) w[size_t(i * n + c)] /= size;
+        left.push_back(&x[size_t(i * m)]), right.push_back(&w[size_t(i * n)]);
+    }
+    const int64_t panels = (n + kernels.panel - 1) / kernels.panel, depth = kernels.depth(k);
+    std::vector<float> packed(size_t(panels * kernels.panel * depth), float(kNaN)), target(size_t(m * n), float(kNaN));
+    std::vector<float> blocks(size_t((m + kernels.block) * depth), float(kNaN));
+    kernels.sizes(left.data(), k, m, sizes.data());
+    CHECK(kernels.pack_rows(right.data(), sizes.data(), k, n, packed.data()));
+    CHECK(kernels.deal(left.data(), sizes.data(), k, 0, m, blocks.data()));
+    Product<float> product{blocks.data(), 0, packed.data(), target.data(), n, nullptr, 0, nullptr, m, k, n, 0, panels, nullptr, 0, false};
+    kernels.matmul_transposed(product);
+    for (int64_t r = 0; r < m; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+            double sum = 0;
+            for (int64_t i = 0; i < k; ++i) sum += double(x[size_t(i * m + r)]) * w[size_t(i * n + c)];
+            CHECK(std::abs(target[size_t(r * n + c)] - sum) <= 2e-6 * std::sqrt(double(k)));
+        }
+    for (float none : {float(kNaN), std::numeric_limits<float>::infinity()}) {
+        x[size_t(random.below(k * m))] = none, w[size_t(random.below(k * n))] = none;
+        CHECK(!kernels.pack_rows(right.data(), sizes.data(), k, n, packed.data()));
+        CHECK(!kernels.deal(left.data(), sizes.data(), k, 0, m, blocks.data()));
+    }
+}
+
 void kernels_of_digits(const Kernels<float>& kernels, Random& random) {
     for (int64_t m : {1, 2, 5, 15, 16, 17, 31, 32, 33, 50, 70})
         for (auto [k, n] : {std::pair(1, 1), {3, 7}, {31, 33}, {64, 32}, {65, 130}, {512, 40}, {513, 31}, {1100, 67}}) {
             for (bool transposed : {false, true}) product_of_digits(kernels, random, m, k, n, transposed);
             for (int how = 0; how < 8; ++how) product(kernels, random, m, k, n, how & 1, how & 2, how & 4);
         }
-    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {63, 20, 64}, {64, 16, 32}, {65, 49, 130}, {256, 140, 150}})
+    for (auto [k, m, n] : {std::tuple(1, 1, 1), {3, 6, 7}, {16, 13, 33}, {63, 20, 64}, {64, 16, 32}, {65, 49, 130}, {256, 140, 150}}) {
         outer_products(kernels, random, k, m, n);
+        sums_of_digits(kernels, random, k, std::min(int64_t(m), kernels.block), n);
+    }
     products_in_runs(kernels, random);
 }
 
