@@ -39,7 +39,7 @@ struct DigitRows {
 class DigitSums {
    public:
     void begin(const float* worths, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-        next_ = row, end_ = row + rows, sums_ = tiles_;
+        first_ = next_ = row, end_ = row + rows;
         column_ = column, columns_ = columns, worths_ = worths;
     }
 
@@ -53,38 +53,57 @@ class DigitSums {
 
     // The next rows, as many as there are.
     ALWAYS void put(const DigitRows& rows, int64_t count) {
-        for (const int64_t end = fewer(end_, next_ + count); next_ < end; ++next_, sums_ += kTileRows) put_row(rows, next_);
+        const int64_t end = fewer(end_, next_ + count);
+        if (columns_ < kTileRows || (rows.adds && rows.bias != nullptr))
+            put_some(rows, end);
+        else if (rows.adds)
+            put_whole<true, false>(rows, end);
+        else if (rows.bias != nullptr)
+            put_whole<false, true>(rows, end);
+        else
+            put_whole<false, false>(rows, end);
+        next_ = end;
     }
 
    private:
     static constexpr int64_t kLevel = kTileRows * kTileRows;
 
-    ALWAYS VecInt level(int at) const {
-        VecInt sums;
-        __builtin_memcpy(&sums, sums_ + at * kLevel, sizeof sums);
-        return sums;
-    }
-
-    ALWAYS void put_row(const DigitRows& rows, int64_t row) const {
+    ALWAYS Vec<float> sum(int64_t row) const {
+        auto level = [&](int at) {
+            VecInt sums;
+            __builtin_memcpy(&sums, tiles_ + at * kLevel + (row - first_) * kTileRows, sizeof sums);
+            return sums;
+        };
         // Below 2^31, see kDigitSpan; rounded where it is far less than what the digits leave out
         const VecInt low = ((level(3) >> 8) + level(2) + 128) >> 8;
-        const VecInt sum = (level(0) << 8) + level(1) + low;
-        const Vec<float> scaled = __builtin_convertvector(sum, Vec<float>) * load(worths_);
-        float* to = rows.target[row] + column_;
-        if (columns_ >= kTileRows) {
-            Vec<float> more = rows.adds ? load(rows.added[row] + column_) : Vec<float>{};
-            if (rows.bias != nullptr) more += load(rows.bias + column_);
-            store<float>(to, scaled * rows.worths[row] + more);
-        } else {
-            Vec<float> more = rows.adds ? load_some(rows.added[row] + column_, columns_) : Vec<float>{};
-            if (rows.bias != nullptr) more += load_some(rows.bias + column_, columns_);
-            store_some<float>(to, scaled * rows.worths[row] + more, columns_);
+        return __builtin_convertvector((level(0) << 8) + level(1) + low, Vec<float>);
+    }
+
+    template <bool kAdds, bool kBias>
+    ALWAYS void put_whole(const DigitRows& rows, int64_t end) const {
+        const int64_t column = column_;
+        const Vec<float> worths = load(worths_), bias = kBias ? load(rows.bias + column) : Vec<float>{};
+        for (int64_t row = next_; row < end; ++row) {
+            const Vec<float> scaled = sum(row) * worths * same(rows.worths[row]);
+            const Vec<float> more = kAdds ? load(rows.added[row] + column) : bias;
+            store<float>(rows.target[row] + column, kAdds || kBias ? scaled + more : scaled);
+        }
+    }
+
+    // The columns of a matrix that ends within the tile, or sums to which both is added.
+    __attribute__((noinline)) void put_some(const DigitRows& rows, int64_t end) const {
+        const int64_t columns = fewer(columns_, kTileRows);
+        for (int64_t row = next_; row < end; ++row) {
+            Vec<float> all = sum(row) * load(worths_) * same(rows.worths[row]);
+            if (rows.adds) all += load_some(rows.added[row] + column_, columns);
+            if (rows.bias != nullptr) all += load_some(rows.bias + column_, columns);
+            store_some<float>(rows.target[row] + column_, all, columns);
         }
     }
 
     alignas(64) float tiles_[kLevels * kLevel];  // whole numbers
-    const float *sums_ = tiles_, *worths_ = nullptr;  // of the columns
-    int64_t next_ = 0, end_ = 0, column_ = 0, columns_ = 0;
+    const float* worths_ = nullptr;  // of the columns
+    int64_t first_ = 0, next_ = 0, end_ = 0, column_ = 0, columns_ = 0;
 };
 
 // A block of rows by a tile's columns, for some steps of K, while the sums before are put where they belong.
