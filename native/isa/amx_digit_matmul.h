@@ -74,9 +74,8 @@ class DigitSums {
             __builtin_memcpy(&sums, tiles_ + at * kLevel + (row - first_) * kTileRows, sizeof sums);
             return sums;
         };
-        // Below 2^31, see kDigitSpan; rounded where it is far less than what the digits leave out
-        const VecInt low = ((level(3) >> 8) + level(2) + 128) >> 8;
-        return __builtin_convertvector((level(0) << 8) + level(1) + low, Vec<float>);
+        const VecInt high = (level(0) << 8) + level(1), low = level(2) + (level(3) >> 8);  // below 2^31, see kDigitSpan
+        return __builtin_convertvector(high, Vec<float>) + __builtin_convertvector(low, Vec<float>) * (1.0f / 256);
     }
 
     template <bool kAdds, bool kBias>

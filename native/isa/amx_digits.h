@@ -188,6 +188,9 @@ ALWAYS float near_power(uint32_t size_bits) {
 }
 ALWAYS float inverse_power(float power) { return from_bits((254u << 23) - bits_of(power)); }
 
+// Rows are sized by some of their numbers, which tell well enough.
+constexpr int64_t kSizedBy = 128;
+
 // The columns [first, last) of a matrix [K, N], from the panel on where `packed` points.
 void pack_digits(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t first, int64_t last,
                  float* packed) {
@@ -199,11 +202,12 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
         const float* begin = source + from * column_stride;
         auto* worths = const_cast<float*>(column_units(panel, k));
         auto* sizes = const_cast<float*>(row_sizes(panel, k));
-        if (known == nullptr) {  // of rows: of all columns, lest the rows of the other matrix differ from panel to panel
+        if (known == nullptr) {  // the same for all panels, and whichever of them are packed here
+            const int64_t every = (n + kSizedBy - 1) / kSizedBy;
             uint32_t bits[kDigitDepth];
             for (int64_t row = 0; row < padded; row += kDigitDepth) {
                 const int64_t rows = fewer(kDigitDepth, k - row);
-                largest_bits(source + row * row_stride, row_stride, column_stride, rows, n, nullptr, bits);
+                largest_bits(source + row * row_stride, row_stride, every * column_stride, rows, (n + every - 1) / every, nullptr, bits);
                 for (int64_t r = 0; r < kDigitDepth; ++r) sizes[row + r] = r < rows ? near_power(bits[r]) : 1;
             }
         } else {
