@@ -1,6 +1,6 @@
 // Compiled for processors with AMX: their tables of kernels with products by tiles.
 #include "amx_digit_sums.h"
-#include "amx_matmul.h"
+#include "amx_part_matmul.h"
 
 namespace echoic {
 

@@ -8,15 +8,15 @@
 
 namespace {
 
-constexpr int64_t kDigitSpan = 512;       // of K: 127 * 127 * 512 * 256 and what lower digits add stay below 2^31
-constexpr int64_t kDigitRowsAtOnce = 64;  // of the source that are split at once
-constexpr int kLevels = 4;                // of sums: of the highest digits, of those a digit lower, and so on
+constexpr int kLevels = 4;  // of sums: of the highest digits, of those a digit lower, and so on
+// The two highest of them are put together as whole numbers: highest digits are 127 at most.
+static_assert((127 * 127 * 256 + 2 * 127 * 128) * kSpan < int64_t(1) << 31);
 
 // Where rows of a product go and what is added to them, and what the sums over each are worth.
 struct DigitRows {
-    float worths[kDigitRowsAtOnce];
-    float* target[kDigitRowsAtOnce];
-    const float* added[kDigitRowsAtOnce];
+    float worths[kRowsSplit];
+    float* target[kRowsSplit];
+    const float* added[kRowsSplit];
     bool adds;
     const float* bias;
 
@@ -53,7 +53,7 @@ class DigitSums {
 
     // The next rows, as many as there are.
     ALWAYS void put(const DigitRows& rows, int64_t count) {
-        const int64_t end = fewer(end_, next_ + count);
+        const int64_t end = lesser(end_, next_ + count);
         if (columns_ < kTileRows || (rows.adds && rows.bias != nullptr))
             put_some(rows, end);
         else if (rows.adds)
@@ -74,7 +74,7 @@ class DigitSums {
             __builtin_memcpy(&sums, tiles_ + at * kLevel + (row - first_) * kTileRows, sizeof sums);
             return sums;
         };
-        const VecInt high = (level(0) << 8) + level(1), low = level(2) + (level(3) >> 8);  // below 2^31, see kDigitSpan
+        const VecInt high = (level(0) << 8) + level(1), low = level(2) + (level(3) >> 8);  // below 2^31
         return __builtin_convertvector(high, Vec<float>) + __builtin_convertvector(low, Vec<float>) * (1.0f / 256);
     }
 
@@ -91,7 +91,7 @@ class DigitSums {
 
     // The columns of a matrix that ends within the tile, or sums to which both is added.
     __attribute__((noinline)) void put_some(const DigitRows& rows, int64_t end) const {
-        const int64_t columns = fewer(columns_, kTileRows);
+        const int64_t columns = lesser(columns_, kTileRows);
         for (int64_t row = next_; row < end; ++row) {
             Vec<float> all = sum(row) * load(worths_) * same(rows.worths[row]);
             if (rows.adds) all += load_some(rows.added[row] + column_, columns);
@@ -132,37 +132,25 @@ ALWAYS void multiply_digits(const char* x, const char* w, int64_t steps, DigitSu
     sums.take();
 }
 
-// The same product as it is without tiles, a row after the other, by weights that are put together again, for a span of numbers.
+// Without tiles, for a span of numbers.
 __attribute__((noinline)) void multiply_digits_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
-    alignas(64) float whole[kDigitSpan * kPanelColumns];
-    for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
+    multiply_plainly(p, row, rows, k, count, [&](int64_t at, float* whole) {
         const char* panel = digit_panel(p.packed, p.k, at);
-        for (int64_t i = 0; i < count; ++i)
+        for (int64_t i = k; i < k + count; ++i)
             for (int64_t tile = 0; tile < 2; ++tile) {
-                const int64_t of_step = (k + i) % kDigitDepth, r = of_step % kTileRows;
-                const char* from = panel + tile * digit_tile_bytes(p.k) + (k + i) / kDigitDepth * kDigitBytes + r * 64;
-                const int byte = int(of_step / kTileRows);
+                const int64_t r = i % kTileRows;
+                const int byte = int(i % kDigitDepth / kTileRows);
+                const char* from = panel + tile * digit_tile_bytes(p.k) + i / kDigitDepth * kDigitBytes + r * 64;
                 Vec<float> numbers = {};
                 for (int64_t digit = 0; digit < kDigits; ++digit) {
                     VecInt four;
                     __builtin_memcpy(&four, from + digit * kTileBytes, sizeof four);
                     numbers = numbers * 256 + __builtin_convertvector((four << (24 - 8 * byte)) >> 24, Vec<float>);
                 }
-                numbers *= load(column_units(panel, p.k) + tile * kTileRows) * (1.0f / 4096);
-                store<float>(whole + i * kPanelColumns + tile * kTileRows, numbers * same(row_sizes(panel, p.k)[k + i]));
+                numbers *= load(column_units(panel, p.k) + tile * kTileRows) * same(row_sizes(panel, p.k)[i] / kWorthTimes);
+                store<float>(whole + (i - k) * kColumns + tile * kTileRows, numbers);
             }
-        const int64_t column = at * kPanelColumns;
-        for (int64_t r = row; r < row + rows; ++r) {
-            Product<float> one = p;
-            one.source += row_at(p, r, p.source_stride, p.source_jump) + k, one.packed = whole;
-            one.target += row_at(p, r, p.target_stride, p.target_jump) + column;
-            if (p.added != nullptr) one.added += row_at(p, r, p.added_stride, p.added_jump) + column;
-            if (p.bias != nullptr) one.bias += column;
-            one.m = 1, one.k = count, one.n = fewer(kPanelColumns, p.n - column);
-            one.first_panel = 0, one.last_panel = 1, one.run = 0;
-            matmul(one);
-        }
-    }
+    });
 }
 
 // Blocks of so many rows each by the panels, each of which is read once for all of them, from a step of K on.
@@ -176,10 +164,10 @@ void multiply_blocks(const Product<float>& p, const char* x, int64_t block_bytes
         const int64_t this_panel = p.backwards ? p.first_panel + p.last_panel - 1 - at : at;
         const char* panel = digit_panel(p.packed, p.k, this_panel);
         for (int64_t tile = 0; tile < 2; ++tile) {
-            const int64_t column = this_panel * kPanelColumns + tile * kTileRows;
+            const int64_t column = this_panel * kColumns + tile * kTileRows;
             const char* w = panel + tile * digit_tile_bytes(p.k) + from * kDigitBytes;
             for (int64_t row = 0; row < rows && column < p.n; row += each) {
-                now->begin(column_units(panel, p.k) + tile * kTileRows, row, fewer(each, rows - row), column, p.n - column);
+                now->begin(column_units(panel, p.k) + tile * kTileRows, row, lesser(each, rows - row), column, p.n - column);
                 multiply_digits(x + row / each * block_bytes, w, steps, *now, *before, places);
                 before->put(places, kTileRows);
                 DigitSums* other = now;
@@ -192,14 +180,14 @@ void multiply_blocks(const Product<float>& p, const char* x, int64_t block_bytes
 
 // Some rows, in blocks of like sizes.
 void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows) {
-    constexpr int64_t most_blocks = kDigitRowsAtOnce / kTileRows, block_bytes = kDigitSpan / kDigitDepth * kDigitBytes;
+    constexpr int64_t most_blocks = kRowsSplit / kTileRows, block_bytes = kSpan / kDigitDepth * kDigitBytes;
     alignas(64) char x[most_blocks * block_bytes];
     const int64_t blocks = (rows + kTileRows - 1) / kTileRows, each = (rows + blocks - 1) / blocks;
     Product<float> p = whole;
     DigitRows places;
     places.find(p, row, rows);
-    for (int64_t k = 0; k < p.k; k += kDigitSpan) {
-        const int64_t count = fewer(kDigitSpan, p.k - k);
+    for (int64_t k = 0; k < p.k; k += kSpan) {
+        const int64_t count = lesser(kSpan, p.k - k);
         const float* sizes = row_sizes(digit_panel(p.packed, p.k, p.first_panel), p.k) + k;
         bool all_numbers = true;
         for (int64_t r = 0; r < rows; ++r) {
@@ -217,8 +205,9 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
 }
 
 void matmul_digits(const Product<float>& p) {
-    for (int64_t row = 0; row < p.m; row += kDigitRowsAtOnce)
-        some_rows_of_digits(p, row, fewer(kDigitRowsAtOnce, p.m - row));
+    if (p.first_panel == p.last_panel) return;
+    for (int64_t row = 0; row < p.m; row += kRowsSplit)
+        some_rows_of_digits(p, row, lesser(kRowsSplit, p.m - row));
     release_tiles();
 }
 

@@ -11,7 +11,7 @@ void sizes_of_rows(const float* const* rows, int64_t k, int64_t n, float* sizes)
     constexpr int64_t some = 128;
     for (int64_t row = 0; row < k; ++row) {
         Largest largest;
-        for (int64_t c = 0; c < fewer(n, some); c += kTileRows) largest.take(load_as_many(rows[row] + c, n - c));
+        for (int64_t c = 0; c < lesser(n, some); c += kTileRows) largest.take(load_up_to(rows[row] + c, n - c));
         sizes[row] = near_power(largest.bits());
     }
 }
@@ -23,7 +23,7 @@ struct SizedRows {
     float by[kMostSummed];
 
     ALWAYS Vec<float> at(int64_t row, int64_t column, int64_t end) const {
-        return load_as_many(rows[row] + column, end - column) * same(by[row]);
+        return load_up_to(rows[row] + column, end - column) * same(by[row]);
     }
 };
 
@@ -33,7 +33,7 @@ bool units_of_columns(const SizedRows& sized, int64_t column, int64_t end, Colum
     constexpr int64_t ahead = 8;  // rows lie far apart, in memory or the third cache
     Largest largest[kVectors];
     for (int64_t row = 0; row < sized.k; ++row) {
-        const float* later = sized.rows[fewer(row + ahead, sized.k - 1)] + column;
+        const float* later = sized.rows[lesser(row + ahead, sized.k - 1)] + column;
 #pragma GCC unroll 8
         for (int j = 0; j < kVectors; ++j) {
             __builtin_prefetch(later + j * kTileRows);
@@ -54,7 +54,7 @@ ALWAYS bool split_columns(const SizedRows& sized, int64_t begin, int64_t end, Of
     constexpr int64_t tiles = 8;
     for (int64_t low = begin; low < end; low += tiles * kTileRows) {
         ColumnUnits units[tiles];
-        const int64_t count = (fewer(end - low, tiles * kTileRows) + kTileRows - 1) / kTileRows;
+        const int64_t count = (lesser(end - low, tiles * kTileRows) + kTileRows - 1) / kTileRows;
         bool numbers = true;
         if (count == tiles)
             numbers = units_of_columns<tiles>(sized, low, end, units);
@@ -85,7 +85,7 @@ bool pack_rows_digits(const float* const* rows, const float* sizes, int64_t k, i
     SizedRows sized{rows, k, {}};
     for (int64_t row = 0; row < k; ++row) sized.by[row] = sizes[row];
     return split_columns(sized, 0, n, [&](int64_t step, int64_t column, const ColumnUnits& units) {
-        char* panel = reinterpret_cast<char*>(packed) + column / kPanelColumns * digit_panel_bytes(k);
+        char* panel = reinterpret_cast<char*>(packed) + column / kColumns * digit_panel_bytes(k);
         const int64_t tile = column / kTileRows % 2;
         split_tile(sized, step, column, n, units, panel + tile * digit_tile_bytes(k) + step * kDigitBytes);
         store<float>(const_cast<float*>(column_units(panel, k)) + tile * kTileRows, units.worth);
@@ -97,7 +97,7 @@ bool deal_digits(const float* const* rows, const float* sizes, int64_t k, int64_
     SizedRows sized{rows, k, {}};
     for (int64_t row = 0; row < k; ++row) sized.by[row] = inverse_power(sizes[row]);
     return split_columns(sized, begin, end, [&](int64_t step, int64_t column, const ColumnUnits& units) {
-        char* block = reinterpret_cast<char*>(blocks) + (column - begin) / kPanelColumns * digit_panel_bytes(k);
+        char* block = reinterpret_cast<char*>(blocks) + (column - begin) / kColumns * digit_panel_bytes(k);
         const int64_t tile = (column - begin) / kTileRows % 2;
         char* to = block + tile * digit_tile_bytes(k) + step * kDigitBytes;
         alignas(64) char straight[kDigitBytes];
@@ -118,7 +118,7 @@ void matmul_transposed_digits(const Product<float>& p) {
     DigitRows places;
     places.find(p, 0, p.m);
     __builtin_memcpy(places.worths, column_units(block, p.k), size_t(p.m) * sizeof(float));
-    multiply_blocks(p, block, digit_tile_bytes(p.k), fewer(kTileRows, p.m), p.m, 0, digit_steps(p.k), places);
+    multiply_blocks(p, block, digit_tile_bytes(p.k), lesser(kTileRows, p.m), p.m, 0, digit_steps(p.k), places);
     release_tiles();
 }
 

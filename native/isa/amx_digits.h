@@ -8,7 +8,6 @@
 #pragma once
 #include <immintrin.h>
 
-#include "matmul.h"
 #include "tiles.h"
 
 namespace {
@@ -20,11 +19,9 @@ constexpr int64_t digit_steps(int64_t k) { return (k + kDigitDepth - 1) / kDigit
 
 // A packed panel: the digits of its columns, a tile's after the other's; what a sum over each column is multiplied by; and what
 // the rows were divided by.
-constexpr int64_t kPanelColumns = kPanel<float>;
-static_assert(kPanelColumns == 2 * kTileRows);
 constexpr int64_t digit_tile_bytes(int64_t k) { return digit_steps(k) * kDigitBytes; }
 constexpr int64_t digit_panel_bytes(int64_t k) {
-    return 2 * digit_tile_bytes(k) + (kPanelColumns + digit_steps(k) * kDigitDepth) * int64_t(sizeof(float));
+    return 2 * digit_tile_bytes(k) + (kColumns + digit_steps(k) * kDigitDepth) * int64_t(sizeof(float));
 }
 ALWAYS const char* digit_panel(const void* packed, int64_t k, int64_t panel) {
     return static_cast<const char*>(packed) + panel * digit_panel_bytes(k);
@@ -32,18 +29,10 @@ ALWAYS const char* digit_panel(const void* packed, int64_t k, int64_t panel) {
 ALWAYS const float* column_units(const char* panel, int64_t k) {
     return reinterpret_cast<const float*>(panel + 2 * digit_tile_bytes(k));
 }
-ALWAYS const float* row_sizes(const char* panel, int64_t k) { return column_units(panel, k) + kPanelColumns; }
+ALWAYS const float* row_sizes(const char* panel, int64_t k) { return column_units(panel, k) + kColumns; }
 
 // Numbers of float's size in a packed column.
-int64_t depth_of_digits(int64_t k) { return digit_panel_bytes(k) / (kPanelColumns * int64_t(sizeof(float))); }
-
-ALWAYS void store_bytes(char* to, VecBits v) { __builtin_memcpy(to, &v, sizeof v); }
-
-ALWAYS int64_t fewer(int64_t a, int64_t b) { return a < b ? a : b; }
-
-ALWAYS Vec<float> load_as_many(const float* from, int64_t count) {
-    return count >= kTileRows ? load(from) : count > 0 ? load_some(from, count) : Vec<float>{};
-}
+int64_t depth_of_digits(int64_t k) { return digit_panel_bytes(k) / (kColumns * int64_t(sizeof(float))); }
 
 ALWAYS float from_bits(uint32_t bits) {
     float number;
@@ -79,10 +68,10 @@ struct Largest {
     }
 };
 
-// How many units the numbers of a row are made of each, or those of sixteen columns, and what one is worth times 2^12: a sum of
-// products in which 2^24 is one is worth as much times both. Below 2^-104 numbers lose digits; where one is no number all
-// become NaN.
+// Of a row, and of sixteen columns: how many units one is, and what a unit is worth times 2^12; of both sides together that is
+// what 2^24 is worth in a sum of products of units. Below 2^-104 numbers lose digits; where one is no number all become NaN.
 constexpr float kBelowHalf = 1.0042f;  // three digits reach 0x7f7f7f and no further
+constexpr float kWorthTimes = 1 << 12;
 constexpr uint32_t kLeastExponent = 23, kNoNumber = 255, kQuietNaN = 0x7fc00000;
 struct RowUnits {
     float of_one, worth;
@@ -137,7 +126,7 @@ constexpr int64_t kQuarter[4] = {0, 32, 16, 48};
 // Digits of up to kSpan numbers of a row, times what the other matrix's rows were divided by, as rows of tiles. What their unit is
 // worth; NaN if they are not all numbers.
 ALWAYS float split_row(const float* from, const float* sizes, int64_t count, char* to) {
-    auto sized = [&](int64_t at) { return load_as_many(from + at, count - at) * load(sizes + at); };
+    auto sized = [&](int64_t at) { return load_up_to(from + at, count - at) * load(sizes + at); };
     Largest largest;
     for (int64_t at = 0; at < count; at += kTileRows) largest.take(sized(at));
     const RowUnits units(largest.bits());
@@ -158,10 +147,10 @@ void largest_bits(const float* source, int64_t line_stride, int64_t stride, int6
         for (int64_t line = 0; line < count; line += kTileRows) {
             Largest largest;
             for (int64_t j = 0; j < length; ++j) {
-                const Vec<float> numbers = load_as_many(source + line + j * stride, count - line);
+                const Vec<float> numbers = load_up_to(source + line + j * stride, count - line);
                 largest.take(by == nullptr ? numbers : numbers * same(by[j]));
             }
-            __builtin_memcpy(to + line, &largest.sizes, size_t(fewer(kTileRows, count - line)) * sizeof *to);
+            __builtin_memcpy(to + line, &largest.sizes, size_t(lesser(kTileRows, count - line)) * sizeof *to);
         }
         return;
     }
@@ -171,10 +160,10 @@ void largest_bits(const float* source, int64_t line_stride, int64_t stride, int6
         for (int64_t j = 0; j < length; j += kTileRows) {
             Vec<float> numbers = {};
             if (stride == 1)
-                numbers = load_as_many(from + j, length - j);
+                numbers = load_up_to(from + j, length - j);
             else
-                for (int64_t i = 0; i < fewer(kTileRows, length - j); ++i) numbers[i] = from[(j + i) * stride];
-            largest.take(by == nullptr ? numbers : numbers * load_as_many(by + j, length - j));
+                for (int64_t i = 0; i < lesser(kTileRows, length - j); ++i) numbers[i] = from[(j + i) * stride];
+            largest.take(by == nullptr ? numbers : numbers * load_up_to(by + j, length - j));
         }
         to[line] = largest.bits();
     }
@@ -196,9 +185,9 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
                  float* packed) {
     const int64_t padded = digit_steps(k) * kDigitDepth;
     const float* known = nullptr;
-    for (int64_t from = first; from < last; from += kPanelColumns) {
-        char* panel = reinterpret_cast<char*>(packed) + (from - first) / kPanelColumns * digit_panel_bytes(k);
-        const int64_t columns = fewer(kPanelColumns, n - from);
+    for (int64_t from = first; from < last; from += kColumns) {
+        char* panel = reinterpret_cast<char*>(packed) + (from - first) / kColumns * digit_panel_bytes(k);
+        const int64_t columns = lesser(kColumns, n - from);
         const float* begin = source + from * column_stride;
         auto* worths = const_cast<float*>(column_units(panel, k));
         auto* sizes = const_cast<float*>(row_sizes(panel, k));
@@ -206,7 +195,7 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
             const int64_t every = (n + kSizedBy - 1) / kSizedBy;
             uint32_t bits[kDigitDepth];
             for (int64_t row = 0; row < padded; row += kDigitDepth) {
-                const int64_t rows = fewer(kDigitDepth, k - row);
+                const int64_t rows = lesser(kDigitDepth, k - row);
                 largest_bits(source + row * row_stride, row_stride, every * column_stride, rows, (n + every - 1) / every, nullptr, bits);
                 for (int64_t r = 0; r < kDigitDepth; ++r) sizes[row + r] = r < rows ? near_power(bits[r]) : 1;
             }
@@ -215,11 +204,11 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
         }
         known = sizes;
         // The largest number of each column
-        alignas(64) uint32_t bits[kPanelColumns] = {};
+        alignas(64) uint32_t bits[kColumns] = {};
         for (int64_t row = 0; row < k; row += kDigitDepth) {
-            const int64_t rows = fewer(kDigitDepth, k - row);
+            const int64_t rows = lesser(kDigitDepth, k - row);
             float by[kDigitDepth];
-            uint32_t some[kPanelColumns];
+            uint32_t some[kColumns];
             for (int64_t r = 0; r < rows; ++r) by[r] = inverse_power(sizes[row + r]);
             largest_bits(begin + row * row_stride, column_stride, row_stride, columns, rows, by, some);
             for (int64_t c = 0; c < columns; ++c) bits[c] = bits[c] > some[c] ? bits[c] : some[c];
@@ -231,9 +220,9 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
             units[tile] = ColumnUnits(largest);
             store<float>(worths + tile * kTileRows, units[tile].worth);
         }
-        alignas(64) float square[kDigitDepth * kPanelColumns];
+        alignas(64) float square[kDigitDepth * kColumns];
         for (int64_t row = 0; row < k; row += kDigitDepth) {
-            const int64_t rows = fewer(kDigitDepth, k - row);
+            const int64_t rows = lesser(kDigitDepth, k - row);
             pack(begin + row * row_stride, row_stride, column_stride, rows, columns, 0, columns, square);
             for (int64_t tile = 0; tile < 2; ++tile)
                 for (int64_t i = 0; i < kTileRows; ++i) {
@@ -242,7 +231,7 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
                     for (int quarter = 0; quarter < 4; ++quarter) {
                         const int64_t r = kQuarter[quarter] + i;
                         if (r < rows)
-                            numbers[quarter] = load(square + r * kPanelColumns + tile * kTileRows) *
+                            numbers[quarter] = load(square + r * kColumns + tile * kTileRows) *
                                                same(inverse_power(sizes[row + r])) * units[tile].of_one;
                     }
                     store_digits(panel + tile * digit_tile_bytes(k) + row / kDigitDepth * kDigitBytes + i * 64, numbers);

@@ -4,14 +4,9 @@
 #pragma once
 #include <immintrin.h>
 
-#include "amx_digits.h"
-#include "matmul.h"
 #include "tiles.h"
 
 namespace {
-
-constexpr int64_t kColumns = kPanel<float>;  // two tiles side by side
-static_assert(kColumns == 2 * kTileRows);
 
 template <int kParts>
 constexpr int64_t kBlockBytes = kParts * kTileBytes;  // of kTileRows rows, or columns, for a tile's depth
@@ -25,8 +20,6 @@ template <int kParts>
 int64_t depth_of_parts(int64_t k) {
     return steps_of(k) * kBlockBytes<kParts> / (kTileRows * int64_t(sizeof(float)));
 }
-
-ALWAYS int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Sixteen pairs of bfloat16 numbers, and what they are: the nearest ones, or of three parts what is left when the ends are
 // cut off, as the next ones hold these in any case.
@@ -51,10 +44,6 @@ ALWAYS void store_parts(char* to, Vec<float> first, Vec<float> second) {
         store_bytes(to + part * kTileBytes, pairs);
         first -= first_of(pairs), second -= second_of(pairs);
     }
-}
-
-ALWAYS Vec<float> load_up_to(const float* from, int64_t count) {
-    return count >= kTileRows ? load(from) : count > 0 ? load_some(from, count) : Vec<float>{};
 }
 
 // One step of a panel from rows of kColumns floats; those past `count` are zeros. A row is paired with the one half a

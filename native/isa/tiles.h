@@ -1,14 +1,24 @@
-// The eight tiles of AMX: up to 16 rows of 64 bytes each. Compilers have instructions for them whose tile is part of the
+// The eight tiles of AMX: up to 16 rows of 64 bytes each, and what is done with vectors around them. Compilers have instructions for them whose tile is part of the
 // name; here it is a parameter.
 #pragma once
 #include <cstdint>
 
-#include "vector.h"
+#include "matmul.h"
 
 namespace {
 
 constexpr int64_t kTileRows = 16, kTileDepth = 32;          // of a tile with bfloat16 numbers: 32 in a row
 constexpr int64_t kTileBytes = kTileRows * kTileDepth * 2;  // as of one with 16 sums in a row
+
+constexpr int64_t kColumns = kPanel<float>;  // of a panel: two tiles side by side
+static_assert(kColumns == 2 * kTileRows);
+constexpr int64_t kSpan = 512, kRowsSplit = 64;  // of a source that are split at once
+
+ALWAYS int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+ALWAYS void store_bytes(char* to, VecBits v) { __builtin_memcpy(to, &v, sizeof v); }
+ALWAYS Vec<float> load_up_to(const float* from, int64_t count) {
+    return count >= kTileRows ? load(from) : count > 0 ? load_some(from, count) : Vec<float>{};
+}
 
 struct TileRows {
     uint8_t of[8];
@@ -54,6 +64,27 @@ ALWAYS void add_product() {
 template <int kSums, int kLeft, int kRight>
 ALWAYS void add_whole_product() {
     asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kLeft), "i"(kRight));
+}
+
+// A product as it is without tiles, a row after the other, for a span of numbers, by weights that are put together again:
+// unpack(panel, whole) does so for those of the span, rows of kColumns.
+template <class Unpack>
+ALWAYS void multiply_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count, Unpack unpack) {
+    alignas(64) float whole[kSpan * kColumns];
+    for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
+        unpack(panel, whole);
+        const int64_t column = panel * kColumns;
+        for (int64_t r = row; r < row + rows; ++r) {
+            Product<float> one = p;
+            one.source += row_at(p, r, p.source_stride, p.source_jump) + k, one.packed = whole;
+            one.target += row_at(p, r, p.target_stride, p.target_jump) + column;
+            if (p.added != nullptr) one.added += row_at(p, r, p.added_stride, p.added_jump) + column;
+            if (p.bias != nullptr) one.bias += column;
+            one.m = 1, one.k = count, one.n = lesser(kColumns, p.n - column);
+            one.first_panel = 0, one.last_panel = 1, one.run = 0;
+            matmul(one);
+        }
+    }
 }
 
 }  // namespace

@@ -8,8 +8,6 @@
 
 namespace {
 
-constexpr int64_t kSpan = 512, kRowsSplit = 64;  // of the source that are split at once
-
 // The weights of a step are on their way from here on: loads of tiles wait for theirs. Of several parts each is used longer,
 // and fetching them gains nothing.
 template <int kParts>
@@ -236,11 +234,10 @@ bool split_rows(const Product<float>& p, int64_t row, int64_t rows, int64_t colu
     return infinite != 0;
 }
 
-// The same product as it is without tiles, a row after the other, by weights that are put together again, for a span of numbers.
+// Without tiles, for a span of numbers.
 template <int kParts>
-__attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
-    alignas(64) float whole[kSpan * kColumns];
-    for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
+__attribute__((noinline)) void multiply_parts_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
+    multiply_plainly(p, row, rows, k, count, [&](int64_t panel, float* whole) {
         const char* w = weights_of<kParts>(p, panel, k / kTileDepth);
         for (int64_t s = 0; s < steps_of(count); ++s, w += kStepBytes<kParts>)
             for (int64_t at = 0; at < kStepBytes<kParts> / kParts; at += 64) {
@@ -255,18 +252,7 @@ __attribute__((noinline)) void multiply_plainly(const Product<float>& p, int64_t
                 store<float>(to, first);
                 store<float>(to + kTileDepth / 2 * kColumns, second);
             }
-        const int64_t column = panel * kColumns;
-        for (int64_t r = row; r < row + rows; ++r) {
-            Product<float> one = p;
-            one.source += row_at(p, r, p.source_stride, p.source_jump) + k, one.packed = whole;
-            one.target += row_at(p, r, p.target_stride, p.target_jump) + column;
-            if (p.added != nullptr) one.added += row_at(p, r, p.added_stride, p.added_jump) + column;
-            if (p.bias != nullptr) one.bias += column;
-            one.m = 1, one.k = count, one.n = lesser(kColumns, p.n - column);
-            one.first_panel = 0, one.last_panel = 1, one.run = 0;
-            matmul(one);
-        }
-    }
+    });
 }
 
 // Some rows by the panels, each of which is read once for all of them: blocks in pairs, and one that is left.
@@ -288,7 +274,7 @@ void some_rows(const Product<float>& whole, int64_t row, int64_t rows) {
         };
         const int64_t groups = infinite ? 0 : (p.last_panel - p.first_panel + 1) / 2;
         if constexpr (kParts > 1)
-            if (infinite) multiply_plainly<kParts>(p, row, rows, k, count);
+            if (infinite) multiply_parts_plainly<kParts>(p, row, rows, k, count);
         for (int64_t g = 0; g < groups; ++g) {
             const int64_t panel = p.first_panel + 2 * (p.backwards ? groups - 1 - g : g);
             for (int64_t r = 0; r < last; r += pair) {
