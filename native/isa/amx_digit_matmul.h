@@ -54,14 +54,12 @@ class DigitSums {
     // The next rows, as many as there are.
     ALWAYS void put(const DigitRows& rows, int64_t count) {
         const int64_t end = lesser(end_, next_ + count);
-        if (columns_ < kTileRows || (rows.adds && rows.bias != nullptr))
+        if (columns_ < kTileRows)
             put_some(rows, end);
-        else if (rows.adds)
-            put_whole<true, false>(rows, end);
-        else if (rows.bias != nullptr)
-            put_whole<false, true>(rows, end);
+        else if (rows.bias == nullptr)
+            rows.adds ? put_whole<true, false>(rows, end) : put_whole<false, false>(rows, end);
         else
-            put_whole<false, false>(rows, end);
+            rows.adds ? put_whole<true, true>(rows, end) : put_whole<false, true>(rows, end);
         next_ = end;
     }
 
@@ -83,13 +81,14 @@ class DigitSums {
         const int64_t column = column_;
         const Vec<float> worths = load(worths_), bias = kBias ? load(rows.bias + column) : Vec<float>{};
         for (int64_t row = next_; row < end; ++row) {
-            const Vec<float> scaled = sum(row) * worths * same(rows.worths[row]);
-            const Vec<float> more = kAdds ? load(rows.added[row] + column) : bias;
-            store<float>(rows.target[row] + column, kAdds || kBias ? scaled + more : scaled);
+            Vec<float> all = sum(row) * worths * same(rows.worths[row]);
+            if constexpr (kAdds) all += load(rows.added[row] + column);
+            if constexpr (kBias) all += bias;
+            store<float>(rows.target[row] + column, all);
         }
     }
 
-    // The columns of a matrix that ends within the tile, or sums to which both is added.
+    // The columns of a matrix that ends within the tile.
     __attribute__((noinline)) void put_some(const DigitRows& rows, int64_t end) const {
         const int64_t columns = lesser(columns_, kTileRows);
         for (int64_t row = next_; row < end; ++row) {
@@ -206,8 +205,10 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
 
 void matmul_digits(const Product<float>& p) {
     if (p.first_panel == p.last_panel) return;
-    for (int64_t row = 0; row < p.m; row += kRowsSplit)
-        some_rows_of_digits(p, row, lesser(kRowsSplit, p.m - row));
+    // Weights that stay in the second cache are read again for every two blocks of rows, which stay in the first
+    const bool near = (p.last_panel - p.first_panel) * digit_panel_bytes(p.k) <= kSecondCache;
+    const int64_t some = near ? 2 * kTileRows : kRowsSplit;
+    for (int64_t row = 0; row < p.m; row += some) some_rows_of_digits(p, row, lesser(some, p.m - row));
     release_tiles();
 }
 
