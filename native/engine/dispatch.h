@@ -28,7 +28,7 @@ const Kernels<T>& kernels() {  // of the one in use
         return *instruction_set().float64;
 }
 
-// Of the one in use, those for a plan and products of so many rows at a time and in all. Raises std::invalid_argument where
+// Of the one in use, those for a plan and products of so many rows at a time and in all, by as deep a matrix. Raises std::invalid_argument where
 // it has none.
 template <class T>
 const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1, int64_t depth = 1) {
@@ -38,20 +38,16 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
         if ((single || pairs) && set.of_parts == nullptr)
             throw std::invalid_argument("plan: the instruction set in use has no bfloat16 products");
         if (single) return *set.of_parts(1);
-        if (set.of_parts != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts)
-            return pairs ? *set.of_parts(2) : depth >= kDepthForDigits ? *set.of_digits() : *set.of_parts(3);
+        if (set.of_parts != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts) {
+            if (pairs) return *set.of_parts(2);
+            return depth >= kDepthForDigits ? *set.of_digits() : *set.of_parts(3);
+        }
     }
     return kernels<T>();
 }
 
 // Whether large products of a plan are made of digits.
-template <class T>
-bool makes_digits(const Plan& plan) {
-    const Kernels<T>& large = kernels_for<T>(plan, kRowsForParts, kRowsForPackingParts, kDepthForDigits);
-    if constexpr (sizeof(T) == sizeof(float))
-        return instruction_set().of_digits != nullptr && &large == instruction_set().of_digits();
-    return false;
-}
+inline bool makes_digits(const Plan& plan) { return plan.type == ECHOIC_FLOAT32 && instruction_set().of_digits != nullptr; }
 
 // For sums over so many rows: the fastest, and those that take all numbers, of blocks and panels as large.
 template <class T>

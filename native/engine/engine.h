@@ -21,8 +21,8 @@ typedef struct echoic_session echoic_session;
 enum echoic_weights { ECHOIC_WEIGHTS_AS_GIVEN = 0, ECHOIC_WEIGHTS_INT8 = 1 };
 
 /* Of all numbers of a plan. ECHOIC_BFLOAT16: float32, but what its matmuls multiply is rounded to bfloat16;
- * ECHOIC_BFLOAT16_PAIRS: to the sum of two, where this is faster. (Of ECHOIC_FLOAT32 it may be taken apart into three, which
- * loses nothing.) */
+ * ECHOIC_BFLOAT16_PAIRS: to the sum of two, where this is faster. (Of ECHOIC_FLOAT32 it may be taken apart into three, or
+ * into digits of 24 bits beside the largest number of a row or column.) */
 enum echoic_type { ECHOIC_FLOAT32 = 0, ECHOIC_FLOAT64 = 1, ECHOIC_BFLOAT16 = 2, ECHOIC_BFLOAT16_PAIRS = 3 };
 
 /* Where a port of the plan lies. */

@@ -70,7 +70,7 @@ class ExecutionOf final : public Execution {
         }
         // Then threads do not meet in a step at all
         if (weight_bytes == 0 && units_of(plan, run, kernels.panel) > 0) weight_bytes = other_bytes;
-        const bool shared = splits_columns(run, weight_bytes, makes_digits<T>(plan)), alone = shared && held_up();
+        const bool shared = splits_columns(run, weight_bytes, makes_digits(plan)), alone = shared && held_up();
         weights_.make_room(memory.packed);
         ranges_.make_room(memory.ranges);
         meeting_.emplace(alone ? 1 : run.threads);

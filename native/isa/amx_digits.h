@@ -169,16 +169,34 @@ void largest_bits(const float* source, int64_t line_stride, int64_t stride, int6
     }
 }
 
-// A power of two near such a size, or one that is far from overflowing.
+// A power of two near such a size, or one that is far from overflowing: for zeros the least, lest what meets them counts.
 ALWAYS float near_power(uint32_t size_bits) {
-    constexpr uint32_t least = 64 << 23, most = 190 << 23;
-    const uint32_t power = size_bits & 0x7f800000u;
-    return from_bits(power == 0 || power == 0x7f800000u ? 127u << 23 : power < least ? least : power > most ? most : power);
+    constexpr uint32_t least = 64 << 23, most = 190 << 23, one = 127 << 23, none = 0x7f800000;
+    const uint32_t power = size_bits & none;
+    return from_bits(power == none ? one : power < least ? least : power > most ? most : power);
 }
 ALWAYS float inverse_power(float power) { return from_bits((254u << 23) - bits_of(power)); }
 
-// Rows are sized by some of their numbers, which tell well enough.
-constexpr int64_t kSizedBy = 128;
+// Sizes of the rows of a matrix [K, N]; 1 for those past K that a step of tiles has, too.
+void find_sizes(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, float* sizes) {
+    const int64_t padded = digit_steps(k) * kDigitDepth;
+    for (int64_t row = 0; row < padded; ++row) sizes[row] = 0;
+    if (row_stride == 1)  // of columns that lie contiguously each is read once
+        for (int64_t c = 0; c < n; ++c)
+            for (int64_t row = 0; row < k; row += kTileRows) {
+                Largest largest;
+                largest.take(load(sizes + row));
+                largest.take(load_up_to(source + c * column_stride + row, k - row));
+                store<float>(sizes + row, (Vec<float>)largest.sizes);
+            }
+    else
+        for (int64_t row = 0; row < k; ++row) {
+            uint32_t bits;
+            largest_bits(source + row * row_stride, row_stride, column_stride, 1, n, nullptr, &bits);
+            sizes[row] = from_bits(bits);
+        }
+    for (int64_t row = 0; row < padded; ++row) sizes[row] = row < k ? near_power(bits_of(sizes[row])) : 1;
+}
 
 // The columns [first, last) of a matrix [K, N], from the panel on where `packed` points.
 void pack_digits(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t first, int64_t last,
@@ -191,17 +209,10 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
         const float* begin = source + from * column_stride;
         auto* worths = const_cast<float*>(column_units(panel, k));
         auto* sizes = const_cast<float*>(row_sizes(panel, k));
-        if (known == nullptr) {  // the same for all panels, and whichever of them are packed here
-            const int64_t every = (n + kSizedBy - 1) / kSizedBy;
-            uint32_t bits[kDigitDepth];
-            for (int64_t row = 0; row < padded; row += kDigitDepth) {
-                const int64_t rows = lesser(kDigitDepth, k - row);
-                largest_bits(source + row * row_stride, row_stride, every * column_stride, rows, (n + every - 1) / every, nullptr, bits);
-                for (int64_t r = 0; r < kDigitDepth; ++r) sizes[row + r] = r < rows ? near_power(bits[r]) : 1;
-            }
-        } else {
+        if (known == nullptr)  // of all columns: the same for all panels, and whichever of them are packed here
+            find_sizes(source, row_stride, column_stride, k, n, sizes);
+        else
             __builtin_memcpy(sizes, known, size_t(padded) * sizeof(float));
-        }
         known = sizes;
         // The largest number of each column
         alignas(64) uint32_t bits[kColumns] = {};

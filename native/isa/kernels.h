@@ -120,7 +120,7 @@ struct InstructionSet {
     const Kernels<float>* float32;
     const Kernels<double>* float64;
     // As float32, but products are of numbers rounded to bfloat16, their one part, to the sum of two, or to that of three, which
-    // is what they are; null: it has none.
+    // is what they are; or of whole numbers in three digits. Null: it has none of these.
     const Kernels<float>* (*of_parts)(int parts);
     const Kernels<float>* (*of_digits)();
 };
