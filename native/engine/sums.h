@@ -68,7 +68,20 @@ class Sums {
                     places_.push_back({step, rank, group});
                     if (int64_t(lefts_.size()) == depth_) add();
                 }
-        if (anew_ || !lefts_.empty()) add();
+        if (!lefts_.empty())
+            add();
+        else if (anew_)
+            clear();
+    }
+
+    // Sums of no rows.
+    void clear() const {
+        for (size_t s = 0; s < group_->count; ++s) {
+            T *outer = ranges_.outer(*group_, range_, group_->first + s), *columns = ranges_.columns(*group_, range_, group_->first + s);
+            const int64_t width = sums_[s].right_width;
+            if (outer != nullptr) std::fill(outer + first_ * width, outer + last_ * width, T(0));
+            if (columns != nullptr) std::fill(columns + first_, columns + last_, T(0));
+        }
     }
 
     // The row at the right of a sum, or the group of one.

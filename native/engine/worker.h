@@ -174,7 +174,7 @@ class Worker {
 
     // The same where each step's rows are a run: matmuls take many runs at once, other stages one by one.
     void around_in_runs(const PhaseOf& phase, const Chunk& chunk) {
-        const int64_t rows = ranks_.among(run_.batch), distance = run_.steps > 1 ? run_.offsets[1] - run_.offsets[0] : 0;
+        const int64_t rows = most_, distance = run_.steps > 1 ? run_.offsets[1] - run_.offsets[0] : 0;
         auto place = [&](int64_t step) {
             for (size_t p : phase.touched) {
                 stages_.view(p) = packed_rows(run_.ports[p], run_.offsets[step]);

@@ -7,8 +7,10 @@ const std::vector<std::vector<int64_t>> kLengths = {{1}, {1, 1}, {5}, {4, 4, 4},
                                                     {3, 3, 2, 2, 1, 1, 1, 1}, {6, 6, 6, 6, 6, 6}};
 // Rows enough for products of parts of numbers.
 const std::vector<std::vector<int64_t>> kMany = {std::vector<int64_t>(63, 5), std::vector<int64_t>(100, 3)};
-// Of the largest cell more steps than are done ahead at once.
-const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1}};
+// Of the largest cell more steps than are done ahead at once; with rows of no step among them, of which a thread may have nothing else.
+const std::vector<std::vector<int64_t>> kLong = {{150}, {90, 90, 90, 90}, {130, 70, 69, 3, 1},
+                                                 {90, 90, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+                                                 {1200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
 
 template <class T>
 void compare(int64_t h, const std::vector<int64_t>& lengths, bool resets, double tolerance, bool descending = false,
