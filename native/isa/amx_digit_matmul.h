@@ -134,19 +134,19 @@ ALWAYS void multiply_digits(const char* x, const char* w, int64_t steps, DigitSu
 // Without tiles, for a span of numbers.
 __attribute__((noinline)) void multiply_digits_plainly(const Product<float>& p, int64_t row, int64_t rows, int64_t k, int64_t count) {
     multiply_plainly(p, row, rows, k, count, [&](int64_t at, float* whole) {
-        const char* panel = digit_panel(p.packed, p.k, at);
+        const DigitPanel panel(p.packed, p.k, at);
         for (int64_t i = k; i < k + count; ++i)
             for (int64_t tile = 0; tile < 2; ++tile) {
                 const int64_t r = i % kTileRows;
                 const int byte = int(i % kDigitDepth / kTileRows);
-                const char* from = panel + tile * digit_tile_bytes(p.k) + i / kDigitDepth * kDigitBytes + r * 64;
+                const char* from = panel.tile(tile, i / kDigitDepth) + r * 64;
                 Vec<float> numbers = {};
                 for (int64_t digit = 0; digit < kDigits; ++digit) {
                     VecInt four;
                     __builtin_memcpy(&four, from + digit * kTileBytes, sizeof four);
                     numbers = numbers * 256 + __builtin_convertvector((four << (24 - 8 * byte)) >> 24, Vec<float>);
                 }
-                numbers *= load(column_units(panel, p.k) + tile * kTileRows) * same(row_sizes(panel, p.k)[i] / kWorthTimes);
+                numbers *= load(panel.worths(tile)) * same(panel.sizes()[i] / kWorthTimes);
                 store<float>(whole + (i - k) * kColumns + tile * kTileRows, numbers);
             }
     });
@@ -161,13 +161,12 @@ void multiply_blocks(const Product<float>& p, const char* x, int64_t block_bytes
     DigitSums *now = &sums[0], *before = &sums[1];
     for (int64_t at = p.first_panel; at < p.last_panel; ++at) {
         const int64_t this_panel = p.backwards ? p.first_panel + p.last_panel - 1 - at : at;
-        const char* panel = digit_panel(p.packed, p.k, this_panel);
+        const DigitPanel panel(p.packed, p.k, this_panel);
         for (int64_t tile = 0; tile < 2; ++tile) {
             const int64_t column = this_panel * kColumns + tile * kTileRows;
-            const char* w = panel + tile * digit_tile_bytes(p.k) + from * kDigitBytes;
             for (int64_t row = 0; row < rows && column < p.n; row += each) {
-                now->begin(column_units(panel, p.k) + tile * kTileRows, row, lesser(each, rows - row), column, p.n - column);
-                multiply_digits(x + row / each * block_bytes, w, steps, *now, *before, places);
+                now->begin(panel.worths(tile), row, lesser(each, rows - row), column, p.n - column);
+                multiply_digits(x + row / each * block_bytes, panel.tile(tile, from), steps, *now, *before, places);
                 before->put(places, kTileRows);
                 DigitSums* other = now;
                 now = before, before = other;
@@ -187,7 +186,7 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
     places.find(p, row, rows);
     for (int64_t k = 0; k < p.k; k += kSpan) {
         const int64_t count = lesser(kSpan, p.k - k);
-        const float* sizes = row_sizes(digit_panel(p.packed, p.k, p.first_panel), p.k) + k;
+        const float* sizes = DigitPanel(p.packed, p.k, p.first_panel).sizes() + k;
         bool all_numbers = true;
         for (int64_t r = 0; r < rows; ++r) {
             const float* source = p.source + row_at(p, row + r, p.source_stride, p.source_jump) + k;
@@ -206,7 +205,7 @@ void some_rows_of_digits(const Product<float>& whole, int64_t row, int64_t rows)
 void matmul_digits(const Product<float>& p) {
     if (p.first_panel == p.last_panel) return;
     // Weights that stay in the second cache are read again for every two blocks of rows, which stay in the first
-    const bool near = (p.last_panel - p.first_panel) * digit_panel_bytes(p.k) <= kSecondCache;
+    const bool near = (p.last_panel - p.first_panel) * DigitPanel::bytes(p.k) <= kSecondCache;
     const int64_t some = near ? 2 * kTileRows : kRowsSplit;
     for (int64_t row = 0; row < p.m; row += some) some_rows_of_digits(p, row, lesser(some, p.m - row));
     release_tiles();

@@ -91,10 +91,10 @@ bool pack_rows_digits(const float* const* rows, const float* sizes, int64_t k, i
     SizedRows sized{rows, k, {}};
     for (int64_t row = 0; row < k; ++row) sized.by[row] = sizes[row];
     return split_columns(sized, 0, n, [&](int64_t step, int64_t column, const ColumnUnits& units) {
-        char* panel = reinterpret_cast<char*>(packed) + column / kColumns * digit_panel_bytes(k);
+        const DigitPanel panel(packed, k, column / kColumns);
         const int64_t tile = column / kTileRows % 2;
-        split_tile(sized, step, column, n, units, panel + tile * digit_tile_bytes(k) + step * kDigitBytes);
-        store<float>(const_cast<float*>(column_units(panel, k)) + tile * kTileRows, units.worth);
+        split_tile(sized, step, column, n, units, panel.tile(tile, step));
+        store<float>(panel.worths(tile), units.worth);
     });
 }
 
@@ -103,28 +103,27 @@ bool deal_digits(const float* const* rows, const float* sizes, int64_t k, int64_
     SizedRows sized{rows, k, {}};
     for (int64_t row = 0; row < k; ++row) sized.by[row] = inverse_power(sizes[row]);
     return split_columns(sized, begin, end, [&](int64_t step, int64_t column, const ColumnUnits& units) {
-        char* block = reinterpret_cast<char*>(blocks) + (column - begin) / kColumns * digit_panel_bytes(k);
+        const DigitPanel block(blocks, k, (column - begin) / kColumns);
         const int64_t tile = (column - begin) / kTileRows % 2;
-        char* to = block + tile * digit_tile_bytes(k) + step * kDigitBytes;
         alignas(64) char straight[kDigitBytes];
         split_tile(sized, step, column, end, units, straight);
         for (int64_t digit = 0; digit < kDigitBytes; digit += kTileBytes) {
             Vec<float> square[kTileRows];
             for (int64_t r = 0; r < kTileRows; ++r) __builtin_memcpy(&square[r], straight + digit + r * 64, 64);
             transpose<float, kTileRows / 2>(square);
-            for (int64_t r = 0; r < kTileRows; ++r) __builtin_memcpy(to + digit + r * 64, &square[r], 64);
+            for (int64_t r = 0; r < kTileRows; ++r) __builtin_memcpy(block.tile(tile, step) + digit + r * 64, &square[r], 64);
         }
-        store<float>(const_cast<float*>(column_units(block, k)) + tile * kTileRows, units.worth);
+        store<float>(block.worths(tile), units.worth);
     });
 }
 
 // A block as it was dealt by the panels.
 void matmul_transposed_digits(const Product<float>& p) {
-    const auto* block = reinterpret_cast<const char*>(p.source);
+    const DigitPanel block(p.source, p.k, 0);
     DigitRows places;
     places.find(p, 0, p.m);
-    __builtin_memcpy(places.worths, column_units(block, p.k), size_t(p.m) * sizeof(float));
-    multiply_blocks(p, block, digit_tile_bytes(p.k), lesser(kTileRows, p.m), p.m, 0, digit_steps(p.k), places);
+    __builtin_memcpy(places.worths, block.worths(0), size_t(p.m) * sizeof(float));
+    multiply_blocks(p, block.tile(0, 0), DigitPanel::tile_bytes(p.k), lesser(kTileRows, p.m), p.m, 0, digit_steps(p.k), places);
     release_tiles();
 }
 

@@ -17,22 +17,29 @@ constexpr int64_t kDigitBytes = kDigits * kTileBytes;  // of kTileRows rows, or 
 
 constexpr int64_t digit_steps(int64_t k) { return (k + kDigitDepth - 1) / kDigitDepth; }
 
-// A packed panel: the digits of its columns, a tile's after the other's; what a sum over each column is multiplied by; and what
-// the rows were divided by.
-constexpr int64_t digit_tile_bytes(int64_t k) { return digit_steps(k) * kDigitBytes; }
-constexpr int64_t digit_panel_bytes(int64_t k) {
-    return 2 * digit_tile_bytes(k) + (kColumns + digit_steps(k) * kDigitDepth) * int64_t(sizeof(float));
-}
-ALWAYS const char* digit_panel(const void* packed, int64_t k, int64_t panel) {
-    return static_cast<const char*>(packed) + panel * digit_panel_bytes(k);
-}
-ALWAYS const float* column_units(const char* panel, int64_t k) {
-    return reinterpret_cast<const float*>(panel + 2 * digit_tile_bytes(k));
-}
-ALWAYS const float* row_sizes(const char* panel, int64_t k) { return column_units(panel, k) + kColumns; }
+// A packed panel: the digits of its columns, a tile's after the other's; what a unit of each column is worth; and what the rows
+// were divided by. Those who pack write it, others read it.
+class DigitPanel {
+   public:
+    ALWAYS DigitPanel(const void* packed, int64_t k, int64_t panel)
+        : at_(const_cast<char*>(static_cast<const char*>(packed)) + panel * bytes(k)), k_(k) {}
+
+    static constexpr int64_t tile_bytes(int64_t k) { return digit_steps(k) * kDigitBytes; }
+    static constexpr int64_t bytes(int64_t k) {
+        return 2 * tile_bytes(k) + (kColumns + digit_steps(k) * kDigitDepth) * int64_t(sizeof(float));
+    }
+
+    ALWAYS char* tile(int64_t tile, int64_t step) const { return at_ + tile * tile_bytes(k_) + step * kDigitBytes; }
+    ALWAYS float* worths(int64_t tile) const { return reinterpret_cast<float*>(at_ + 2 * tile_bytes(k_)) + tile * kTileRows; }
+    ALWAYS float* sizes() const { return worths(2); }
+
+   private:
+    char* at_;
+    int64_t k_;
+};
 
 // Numbers of float's size in a packed column.
-int64_t depth_of_digits(int64_t k) { return digit_panel_bytes(k) / (kColumns * int64_t(sizeof(float))); }
+int64_t depth_of_digits(int64_t k) { return DigitPanel::bytes(k) / (kColumns * int64_t(sizeof(float))); }
 
 ALWAYS float from_bits(uint32_t bits) {
     float number;
@@ -198,39 +205,39 @@ void find_sizes(const float* source, int64_t row_stride, int64_t column_stride, 
     for (int64_t row = 0; row < padded; ++row) sizes[row] = row < k ? near_power(bits_of(sizes[row])) : 1;
 }
 
+// Units of a panel's columns, whose rows are divided by their sizes.
+void find_units(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t columns, const float* sizes,
+                ColumnUnits (&units)[2]) {
+    VecInt largest[2] = {};
+    for (int64_t row = 0; row < k; row += kDigitDepth) {
+        const int64_t rows = lesser(kDigitDepth, k - row);
+        float by[kDigitDepth];
+        alignas(64) uint32_t bits[kColumns] = {};
+        for (int64_t r = 0; r < rows; ++r) by[r] = inverse_power(sizes[row + r]);
+        largest_bits(source + row * row_stride, column_stride, row_stride, columns, rows, by, bits);
+        for (int64_t tile = 0; tile < 2; ++tile) {
+            VecInt some;
+            __builtin_memcpy(&some, bits + tile * kTileRows, sizeof some);
+            largest[tile] = largest[tile] > some ? largest[tile] : some;
+        }
+    }
+    for (int64_t tile = 0; tile < 2; ++tile) units[tile] = ColumnUnits(largest[tile]);
+}
+
 // The columns [first, last) of a matrix [K, N], from the panel on where `packed` points.
 void pack_digits(const float* source, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t first, int64_t last,
                  float* packed) {
-    const int64_t padded = digit_steps(k) * kDigitDepth;
-    const float* known = nullptr;
+    // Of all columns: the same for all panels, and whichever of them are packed here
+    const float* sizes = DigitPanel(packed, k, 0).sizes();
+    find_sizes(source, row_stride, column_stride, k, n, DigitPanel(packed, k, 0).sizes());
     for (int64_t from = first; from < last; from += kColumns) {
-        char* panel = reinterpret_cast<char*>(packed) + (from - first) / kColumns * digit_panel_bytes(k);
+        const DigitPanel panel(packed, k, (from - first) / kColumns);
+        if (from > first) __builtin_memcpy(panel.sizes(), sizes, size_t(digit_steps(k) * kDigitDepth) * sizeof(float));
         const int64_t columns = lesser(kColumns, n - from);
         const float* begin = source + from * column_stride;
-        auto* worths = const_cast<float*>(column_units(panel, k));
-        auto* sizes = const_cast<float*>(row_sizes(panel, k));
-        if (known == nullptr)  // of all columns: the same for all panels, and whichever of them are packed here
-            find_sizes(source, row_stride, column_stride, k, n, sizes);
-        else
-            __builtin_memcpy(sizes, known, size_t(padded) * sizeof(float));
-        known = sizes;
-        // The largest number of each column
-        alignas(64) uint32_t bits[kColumns] = {};
-        for (int64_t row = 0; row < k; row += kDigitDepth) {
-            const int64_t rows = lesser(kDigitDepth, k - row);
-            float by[kDigitDepth];
-            uint32_t some[kColumns];
-            for (int64_t r = 0; r < rows; ++r) by[r] = inverse_power(sizes[row + r]);
-            largest_bits(begin + row * row_stride, column_stride, row_stride, columns, rows, by, some);
-            for (int64_t c = 0; c < columns; ++c) bits[c] = bits[c] > some[c] ? bits[c] : some[c];
-        }
         ColumnUnits units[2];
-        for (int64_t tile = 0; tile < 2; ++tile) {
-            VecInt largest;
-            __builtin_memcpy(&largest, bits + tile * kTileRows, sizeof largest);
-            units[tile] = ColumnUnits(largest);
-            store<float>(worths + tile * kTileRows, units[tile].worth);
-        }
+        find_units(begin, row_stride, column_stride, k, columns, sizes, units);
+        for (int64_t tile = 0; tile < 2; ++tile) store<float>(panel.worths(tile), units[tile].worth);
         alignas(64) float square[kDigitDepth * kColumns];
         for (int64_t row = 0; row < k; row += kDigitDepth) {
             const int64_t rows = lesser(kDigitDepth, k - row);
@@ -245,7 +252,7 @@ void pack_digits(const float* source, int64_t row_stride, int64_t column_stride,
                             numbers[quarter] = load(square + r * kColumns + tile * kTileRows) *
                                                same(inverse_power(sizes[row + r])) * units[tile].of_one;
                     }
-                    store_digits(panel + tile * digit_tile_bytes(k) + row / kDigitDepth * kDigitBytes + i * 64, numbers);
+                    store_digits(panel.tile(tile, row / kDigitDepth) + i * 64, numbers);
                 }
         }
     }
