@@ -141,12 +141,14 @@ def test_what_is_said_of_rounding(precision: Callable[[str], None]) -> None:
     assert "matmuls multiply sums of two bfloat16 numbers" in explain("auto", cell, call)
     precision("highest")
     assert "bfloat16" not in explain("auto", cell, call)
+    assert "multiply whole numbers of 24 bits" in explain("auto", cell, call)
     assert "; 400 bytes of recurrent weights are read a step" in explain("auto", cell, call)
     with torch.autocast("cpu", torch.float16):
         assert "in float32, whatever autocast asks for" in explain("native", cell, call)
     double = Call(call.inputs.double(), cell.double().initial_state(2), cell.initial_state(2))
     with torch.autocast("cpu", torch.bfloat16):
         assert "in float32, whatever autocast asks for" in explain("native", cell, double)
+    assert "24 bits" not in explain("native", cell, double)
 
 
 def many_rows(kind: type[Cell], steps: int = 12) -> tuple[Cell, Tensor, tuple[Tensor, ...]]:

@@ -36,16 +36,18 @@ def explain_native(cell: Cell, inputs: Tensor) -> str:
         f"matmuls are {(of_matmuls + sums) / (of_matmuls + sums + others):.0%} of the arithmetic",
         f"{weights * read:,} bytes of recurrent weights are read a step, "
         f"{kept * size:,} bytes a row and step are kept for the backward",
-        *_products(multiplied),
+        *_products(multiplied, by_tiles=dtype == torch.float32 and engine.has_bfloat16()),
         *([f"the inputs are projected by PyTorch: {step.recording.apart}"] if step.recording.apart else []),
     )
     return "; ".join(lines)
 
 
-def _products(multiplied: int) -> list[str]:
-    """What autocast and the precision of matmuls change."""
+def _products(multiplied: int, by_tiles: bool) -> list[str]:
+    """What autocast, the precision of matmuls and a processor's tiles change."""
     if multiplied == FLOAT32:
-        return ["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []
+        autocast = ["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []
+        digits = "from 16 rows on, matmuls of 128 numbers and more multiply whole numbers of 24 bits"
+        return [*autocast, digits] if by_tiles else autocast
     return ["matmuls multiply " + ("bfloat16 numbers" if multiplied == BFLOAT16 else "sums of two bfloat16 numbers")]
 
 
