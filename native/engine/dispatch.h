@@ -14,7 +14,7 @@ const std::vector<InstructionSet>& instruction_sets();  // those this processor 
 const InstructionSet& instruction_set();                // in use: the best, ECHOIC_ISA, or the one chosen
 bool choose_instruction_set(const std::string& name);   // "" for the best; false if there is none of that name
 
-// Rows, at a time and in all, from which on products of parts of numbers are faster, and pay for their packing.
+// Rows, at a time and in all, from which on products by tiles, of parts or digits of numbers, are faster, and pay for their packing.
 constexpr int64_t kRowsForParts = 16, kRowsForPackingParts = 256;
 
 // Numbers in a row from which on products of digits are faster than those of three parts.
@@ -28,8 +28,8 @@ const Kernels<T>& kernels() {  // of the one in use
         return *instruction_set().float64;
 }
 
-// Of the one in use, those for a plan and products of so many rows at a time and in all, by as deep a matrix. Raises std::invalid_argument where
-// it has none.
+// Of the one in use, those for a plan and products of so many rows at a time and in all, of so many numbers each. Raises
+// std::invalid_argument where it has none.
 template <class T>
 const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1, int64_t depth = 1) {
     if constexpr (sizeof(T) == sizeof(float)) {

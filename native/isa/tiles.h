@@ -1,5 +1,5 @@
-// The eight tiles of AMX: up to 16 rows of 64 bytes each, and what is done with vectors around them. Compilers have instructions for them whose tile is part of the
-// name; here it is a parameter.
+// The eight tiles of AMX: up to 16 rows of 64 bytes each, and what is done with vectors around them. Compilers have instructions
+// for tiles whose number is part of the name; here it is a parameter.
 #pragma once
 #include <cstdint>
 
