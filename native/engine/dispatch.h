@@ -20,6 +20,9 @@ constexpr int64_t kRowsForParts = 16, kRowsForPackingParts = 256;
 // Numbers in a row from which on products of digits are faster than those of three parts.
 constexpr int64_t kDepthForDigits = 128;
 
+// Columns from which on it pays to take rows apart. With 64 the products alone are a little faster, whole calls are slower.
+constexpr int64_t kColumnsForTiles = 128;
+
 template <class T>
 const Kernels<T>& kernels() {  // of the one in use
     if constexpr (sizeof(T) == sizeof(float))
@@ -31,7 +34,7 @@ const Kernels<T>& kernels() {  // of the one in use
 // Of the one in use, those for a plan and products of so many rows at a time and in all, of so many numbers each. Raises
 // std::invalid_argument where it has none.
 template <class T>
-const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1, int64_t depth = 1) {
+const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 1, int64_t depth = 1, int64_t columns = kColumnsForTiles) {
     if constexpr (sizeof(T) == sizeof(float)) {
         const InstructionSet& set = instruction_set();
         const bool single = plan.type == ECHOIC_BFLOAT16, pairs = plan.type == ECHOIC_BFLOAT16_PAIRS;
@@ -40,6 +43,7 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
         if (single) return *set.of_parts(1);
         if (set.of_parts != nullptr && rows >= kRowsForParts && all >= kRowsForPackingParts) {
             if (pairs) return *set.of_parts(2);
+            if (columns < kColumnsForTiles) return *set.float32;
             return depth >= kDepthForDigits ? *set.of_digits() : *set.of_parts(3);
         }
     }

@@ -83,16 +83,16 @@ class Weights {
     void choose(const Stage& stage) {
         constexpr int64_t kStepsForPacking = 16;
         const size_t matrix = size_t(stage.matrix);
-        const int64_t all = run_.rows * stage.groups, depth = plan_.matrix_rows[matrix];
+        const int64_t all = run_.rows * stage.groups, depth = plan_.matrix_rows[matrix], columns = plan_.matrix_columns[matrix];
         const Kernels<T>*& chosen = packed_[matrix].kernels;
         if (stage.phase != Phase::within) {
-            chosen = &kernels_for<T>(plan_, all, all, depth);
+            chosen = &kernels_for<T>(plan_, all, all, depth, columns);
         } else if (stage.groups > 1) {
-            chosen = &kernels_for<T>(plan_, all / run_.steps, all, depth);
+            chosen = &kernels_for<T>(plan_, all / run_.steps, all, depth, columns);
         } else {
             int64_t many = 0, rows = 0;  // steps of many rows, and their rows: there are never more later
             for (; many < run_.steps && run_.active[many] >= kRowsForParts; ++many) rows += run_.active[many];
-            chosen = &kernels_for<T>(plan_, kRowsForParts, rows, depth);
+            chosen = &kernels_for<T>(plan_, kRowsForParts, rows, depth, columns);
             if (chosen == &kernels_ || run_.steps - many < kStepsForPacking) return;
             few_.resize(packed_.size());
             few_[matrix].kernels = &kernels_;

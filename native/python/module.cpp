@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "buffers.h"
@@ -124,27 +125,33 @@ Address address_of(nb::handle array) {
     return address;
 }
 
-// A frame, sizes, threads, arrays.
-using Call = std::tuple<const Frame*, echoic::Sizes, int, nb::list>;
+// A frame, sizes, multiplications, arrays, and what must stay alive meanwhile.
+using Call = std::tuple<const Frame*, echoic::Sizes, int64_t, nb::list, nb::object>;
 
-void execute(const std::vector<Call>& calls, int threads) {
+void execute(const std::vector<Call>& calls, int64_t most_threads, int64_t worth_a_thread) {
+    if (most_threads < 1 || worth_a_thread < 1) throw std::invalid_argument("fewer than one thread, or worth of one");
+    int64_t work = 0;
+    for (const Call& call : calls) work += std::get<2>(call);
+    if (work == 0) return;
+    const int64_t threads = std::max<int64_t>(std::min(most_threads, work / worth_a_thread), 1);
+    const int64_t each = std::max<int64_t>(threads / int64_t(calls.size()), 1);
     std::vector<const echoic_plan*> plans;
     std::vector<echoic::Arguments> arguments;
     std::vector<echoic_run> runs;
     arguments.reserve(calls.size());
-    for (const auto& [frame, sizes, parts, arrays] : calls) {
+    for (const auto& [frame, sizes, multiplications, arrays, alive] : calls) {
         std::vector<Address> addresses;
         addresses.reserve(arrays.size());
         for (nb::handle array : arrays) addresses.push_back(address_of(array));
         plans.push_back(frame->get().plan);
-        arguments.emplace_back(frame->get(), sizes, parts, std::move(addresses));
+        arguments.emplace_back(frame->get(), sizes, int(each), std::move(addresses));
         runs.push_back(arguments.back().run());
     }
     char message[256] = "";
     int done;
     {
         nb::gil_scoped_release released;
-        done = echoic_execute(plans.data(), runs.data(), runs.size(), threads, message, sizeof message);
+        done = echoic_execute(plans.data(), runs.data(), runs.size(), int(threads), message, sizeof message);
     }
     if (!done) throw std::invalid_argument(message);
 }
@@ -216,9 +223,9 @@ NB_MODULE(_native, m) {
         .def_prop_ro("idle", &Buffers::idle);
     nb::class_<echoic::Buffer>(m, "Buffer", nb::type_slots(buffer_protocol), "Bytes; with the last reference they come back.")
         .def("data_ptr", [](const echoic::Buffer& buffer) { return Address(buffer.data()); });
-    m.def("execute", &execute, nb::arg("calls"), nb::arg("threads"),
-          "Runs side by side: of each the frame, its sizes, its threads, and the arrays that the frame's places mean: tensors,\n"
-          "buffers, addresses, None.");
+    m.def("execute", &execute, nb::arg("calls"), nb::arg("most_threads"), nb::arg("worth_a_thread"),
+          "Runs side by side: of each the frame, its sizes, its multiplications, the arrays that the frame's places mean\n"
+          "(tensors, buffers, addresses, None), and what must stay alive meanwhile.");
     nb::class_<Session>(m, "Session", "Sequences streamed one step at a time; parameters are copied.")
         .def(nb::init<const Plan&, int64_t, int, bool, const std::vector<Address>&, const std::vector<GivenMatrix>&>(),
              nb::arg("plan"), nb::arg("batch"), nb::arg("threads"), nb::arg("int8"), nb::arg("vectors"), nb::arg("matrices"))

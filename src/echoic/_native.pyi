@@ -55,10 +55,11 @@ class Buffers:
     def take(self, size: int) -> Buffer:
         """So many bytes, with anything in them."""
 
-def execute(calls: Sequence[tuple[Frame, _Sizes, int, list[Any]]], threads: int) -> None:
-    """Runs side by side: of each the frame, sizes, threads, arrays (offsets, active rows, cleared rows, others).
+def execute(calls: Sequence[tuple[Frame, _Sizes, int, list[Any], Any]], most_threads: int, worth_a_thread: int) -> None:
+    """Runs side by side: of each the frame, sizes, multiplications, arrays (offsets, active rows, cleared rows, others)
+    and memory that must stay meanwhile.
 
-    An array is a tensor, a buffer, an address, or None.
+    An array is a tensor, a buffer, an address, or None. A thread is used for so many multiplications.
     """
 
 class Session:

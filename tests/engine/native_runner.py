@@ -61,7 +61,7 @@ def run(
         list(map(place, totals)),
         [],
     )
-    _native.execute([(frame, sizes, threads, addresses)], threads)
+    _native.execute([(frame, sizes, max(threads, 1), addresses, None)], threads, 1)
 
 
 def execute(

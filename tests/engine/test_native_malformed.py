@@ -250,7 +250,7 @@ def test_a_good_run_is_accepted() -> None:
         ({"sizes": (3, 5, -1)}, "size is negative"),
         ({"sizes": (3, 4, 12)}, "rows of the steps grow"),
         ({"sizes": (3, 5, 11)}, "outside the rows"),
-        ({"threads": 0}, "size is negative"),
+        ({"threads": 0}, "fewer than one thread"),
         ({"threads": 2000}, "too many threads"),
         ({"steps": (0, ACTIVE.ctypes.data, 0)}, "no memory"),
         ({"steps": (OFFSETS.ctypes.data, 0, 0)}, "no memory"),
@@ -314,7 +314,7 @@ def test_a_frame_that_names_what_a_call_does_not_give(place: int) -> None:
     plan = _native.Plan([1, 1, 3, 0, 0, 0, 0, 0], [], False)
     frame = _native.Frame(plan, False, [(PACKED, 0, place, 3)], [], [], [], [], [], [], [])
     with pytest.raises(ValueError, match="was not given"):
-        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps])], 1)
+        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps], None)], 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_an_array_that_is_none(array: object, error: type[Exception]) -> None:
     plan = _native.Plan([1, 1, 3, 0, 0, 0, 0, 0], [], False)
     frame = _native.Frame(plan, False, [(PACKED, 0, 3, 3)], [], [], [], [], [], [], [])
     with pytest.raises(error, match=r"data_ptr|no address"):
-        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps, array])], 1)
+        _native.execute([(frame, (3, 5, 12), 1, [*GOOD.steps, array], None)], 1, 1)
 
 
 def test_areas_lie_one_after_the_other_in_the_memory_of_their_place() -> None:
@@ -336,5 +336,5 @@ def test_areas_lie_one_after_the_other_in_the_memory_of_their_place() -> None:
     areas = [(3, 2), (4, 1), (3, 3), (4, 3)]  # of the first memory 2 columns, then 3; of the other 1, then 3
     frame = _native.Frame(plan, False, [(PACKED, 0, -4, 3), (PACKED, 0, -5, 3)], [], [], [], [], [], [], areas)
     addresses = [steps[0].ctypes.data, steps[1].ctypes.data, 0, memory.ctypes.data, other.ctypes.data]
-    _native.execute([(frame, (1, rows, rows), 1, addresses)], 1)
+    _native.execute([(frame, (1, rows, rows), 1, addresses, None)], 1, 1)
     np.testing.assert_array_equal(other, [0] * rows + list(range(3 * rows)))

@@ -260,11 +260,11 @@ def compiled_by_key(key: str) -> Compiled:
 
 def effective_tensors(cell: Cell, names: tuple[str, ...]) -> list[Tensor]:
     """The parameters and buffers of a cell by name; of a parametrised one, what the parametrisation makes."""
+    own = cell._parameters
+    if all(map(own.__contains__, names)):
+        return list(map(own.__getitem__, names))  # pyright: ignore - a parameter that is None is none of a program
     found = []
     for name in names:
-        if name in cell._parameters:
-            found.append(cell._parameters[name])
-            continue
         *path, last = name.split(".")
         module: Any = cell
         for part in path:

@@ -7,10 +7,9 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
 import echoic._native as engine
 from echoic.errors import BackendError
@@ -19,30 +18,14 @@ from echoic.errors import BackendError
 _WORTH_A_THREAD = 400_000
 
 
-class Launch(NamedTuple):
-    """A run that is ready.
-
-    frame: what is run. sizes: steps, rows of the batch, rows of all steps together.
-    arrays: what the frame's places mean: tensors, buffers, addresses, None for what is not there.
-    work: multiplications, roughly. alive: memory that must stay until it is done, besides the arrays.
-    """
-
-    frame: engine.Frame
-    sizes: tuple[int, int, int]
-    arrays: list[Tensor | engine.Buffer | int | None]
-    work: int
-    alive: Any
+# A run that is ready: what is run; steps, rows of the batch, rows of all steps together; multiplications, roughly; what
+# the frame's places mean (tensors, buffers, addresses, None for what is not there); memory that must stay meanwhile.
+Launch = tuple[engine.Frame, tuple[int, int, int], int, list[Any], Any]
 
 
 def launch(runs: Sequence[Launch]) -> None:
-    """Do runs side by side."""
-    work = sum([run.work for run in runs])
-    if work == 0:
-        return
-    use_openmp_of_torch()
-    threads = min(torch.get_num_threads(), work // _WORTH_A_THREAD) or 1
-    each = threads // len(runs) or 1
-    engine.execute([(run.frame, run.sizes, each, run.arrays) for run in runs], threads)
+    """Do runs side by side, on as many of torch's threads as are worth their waking."""
+    engine.execute(runs, torch.get_num_threads(), _WORTH_A_THREAD)
 
 
 def check_forced_instruction_set() -> None:

@@ -15,6 +15,7 @@ import torch
 
 import echoic._native as engine
 from echoic.engine.compiled import PACKED, Compiled, Kernel
+from echoic.engine.execute import use_openmp_of_torch
 from echoic.engine.operands import Prologue
 
 NOWHERE = -1
@@ -47,13 +48,20 @@ class Frame:
         sums: Sequence[tuple[tuple[int, ...], bool]],
         lay_out: Callable[[Strides], engine.Frame],
     ) -> None:
-        self.kernel, self.prologue, self.width, self.sums, self._lay_out = kernel, prologue, width, tuple(sums), lay_out
+        self.prologue, self.width, self.sums, self.work, self._lay_out = (
+            prologue,
+            width,
+            tuple(sums),
+            kernel.work,
+            lay_out,
+        )
         self._native: dict[Strides, engine.Frame] = {}
 
     def native(self, strides: Strides) -> engine.Frame:
         """The engine's own form."""
         found = self._native.get(strides)
         if found is None:
+            use_openmp_of_torch()  # before the first run
             found = self._native[strides] = self._lay_out(strides)
         return found
 

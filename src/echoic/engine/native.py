@@ -97,11 +97,11 @@ def _run(pieces: Sequence[_Piece], keep: str) -> list[tuple[Tensor, Any]]:
         if inputs is not pieces[0].call.inputs:
             pieces = [piece._replace(call=piece.call._replace(inputs=inputs)) for piece in pieces]
     layouts = [Layout(piece.call, piece.cleared) for piece in pieces]
-    results = operators.run([_asked(*both, keep) for both in zip(pieces, layouts, strict=True)])
+    results = operators.run([_pass(*both, keep) for both in zip(pieces, layouts, strict=True)])
     return [_result(*each) for each in zip(pieces, layouts, results, strict=True)]
 
 
-def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
+def _pass(piece: _Piece, layout: Layout, keep: str) -> passes.Pass:
     cell, call, cleared, multiplied, known = piece
     step = compiled_before(cell, multiplied)  # asked just before, whether it is refused
     assert not isinstance(step, str)
@@ -123,8 +123,7 @@ def _asked(piece: _Piece, layout: Layout, keep: str) -> operators.Asked:
         keep = "nothing"
     if known is not None:
         known = known.transpose(0, 1) if call.lengths is None else layout.pack(known)
-    over = passes.Pass(step, given, layout.timing, keep, known)
-    return operators.Asked(over, inputs if apart else None)
+    return passes.pass_over(step, given, layout.timing, keep, known, inputs if apart else None)
 
 
 def _result(piece: _Piece, layout: Layout, result: operators.Result) -> tuple[Tensor, Any]:

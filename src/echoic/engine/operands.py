@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add, attrgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,9 @@ class Operands(NamedTuple):
     addresses: list[int]
     strides: tuple[tuple[int, int], ...]
     alive: Any
+
+
+_shape = attrgetter("shape")
 
 
 class Prologue:
@@ -38,8 +42,9 @@ class Prologue:
     ) -> None:
         self._module, self._shapes, self._vectors, self._matrices = module, tuple(shapes), vectors, matrices
         self._looked = False
-        # Of each operand that is a view its parameter, and at which byte it begins; None where one is computed
-        self._places: list[tuple[int, int]] | None = None
+        # Of each operand, where all are views, its parameter and at which byte it begins
+        self._owners: list[int] | None = None
+        self._bytes: list[int] = []
         self._strides: tuple[tuple[int, int], ...] = ()
 
     def operands(self, parameters: Sequence[Tensor]) -> Operands:
@@ -48,19 +53,16 @@ class Prologue:
         Raises:
             OptionError: parameters of other shapes, beyond which the engine would read.
         """
-        found = tuple([parameter.shape for parameter in parameters])
-        if found != self._shapes:
-            known = [list(shape) for shape in self._shapes]
-            raise OptionError(f"parameters: found shapes {[list(s) for s in found]}, expected {known}, as recorded.")
+        if tuple(map(_shape, parameters)) != self._shapes:
+            known, found = ([list(each) for each in shapes] for shapes in (self._shapes, map(_shape, parameters)))
+            raise OptionError(f"parameters: found shapes {found}, expected {known}, as recorded.")
         if not self._looked and not recording_operators():
             self._look(parameters)
-        if self._places is None:
-            return self._computed(parameters)
         # Where views lie was seen of contiguous parameters alone
-        at = [parameter.data_ptr() for parameter in parameters if parameter.is_contiguous()]
-        if len(at) < len(parameters):
+        if self._owners is None or not all(map(Tensor.is_contiguous, parameters)):
             return self._computed(parameters)
-        return Operands([at[parameter] + byte for parameter, byte in self._places], self._strides, parameters)
+        at = list(map(Tensor.data_ptr, parameters))
+        return Operands(list(map(add, map(at.__getitem__, self._owners), self._bytes)), self._strides, parameters)
 
     def _computed(self, parameters: Sequence[Tensor]) -> Operands:
         derived = self._module.forward(*parameters)
@@ -81,5 +83,5 @@ class Prologue:
             if owner is None or (derived[i].dim() == 1 and not derived[i].is_contiguous()):
                 return
             places.append((owner, int(derived[i].storage_offset()) * derived[i].itemsize))
-        self._places = places
+        self._owners, self._bytes = [owner for owner, _ in places], [byte for _, byte in places]
         self._strides = tuple((derived[i].stride(0), derived[i].stride(1)) for i in self._matrices)

@@ -7,71 +7,61 @@ operator's overhead. The gradient of the gradient is left to the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from echoic.engine.compiled import Compiled, compiled_by_key
+from echoic.engine.compiled import compiled_by_key
 from echoic.engine.frames import kept_width
 from echoic.engine.layout import Timing
 from echoic.engine.onlookers import recording_operators, transforming
-from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward, forward
+from echoic.engine.passes import Given, Gradients, Made, Pass, Pulled, backward, forward, pass_over
 from echoic.engine.precision import without_autocast
 from echoic.engine.replay import replay
-
-
-class Asked(NamedTuple):
-    """What is to be run.
-
-    over: the pass; it keeps "nothing" where no gradient is wanted.
-    project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
-        that need not be kept; else None.
-    """
-
-    over: Pass
-    project_again: Callable[[], Tensor] | None = None
-
 
 Result = tuple[Tensor, Sequence[Tensor]]
 
 
-def run(asked: Sequence[Asked]) -> list[Result]:
+def run(passes: Sequence[Pass]) -> list[Result]:
     """Of each outputs, [N, O] or [B, T, O] as the inputs are, and the last state [B, W] of each field."""
     if transforming():
-        return [_replayed(each.over) for each in asked]
+        return [_replayed(each) for each in passes]
     if recording_operators():
-        return [_as_operator(each.over) for each in asked]
-    return run_unobserved(asked)
+        return [_as_operator(each) for each in passes]
+    return run_unobserved(passes)
 
 
-def run_unobserved(asked: Sequence[Asked]) -> list[Result]:
+def run_unobserved(passes: Sequence[Pass]) -> list[Result]:
     """``run`` where no compiler, exporter or function transform looks on."""
-    recorded = [each.over.keep != "nothing" for each in asked]
-    if not any(recorded):
-        return [(made.outputs, made.last) for made in forward([each.over for each in asked])]
-    if not all(recorded):
-        return [result for each in asked for result in run_unobserved([each])]
-    tensors = [tensor for each in asked for tensor in _listed(each.over.given)]
-    results = _Recurrence.apply(asked, *tensors)
+    tensors, recorded = [], 0
+    for form, numbers, *_ in passes:
+        tensors += numbers
+        recorded += form.keep != "nothing"
+    if not recorded:
+        return [(made.outputs, made.last) for made in forward(passes)]
+    if recorded < len(passes):
+        return [result for each in passes for result in run_unobserved([each])]
+    results = _Recurrence.apply(passes, *tensors)
     found, at = [], 0
-    for over, _ in asked:
-        end = at + 1 + len(over.given.states)
+    for each in passes:
+        end = at + 1 + each.form.fields
         found.append((results[at], results[at + 1 : end]))
         at = end
     return found
 
 
-def _replayed(over: Pass) -> Result:
-    outputs, *last = replay(over.cell, _flat(over.given), over.timing)
-    return _like(outputs, over.given.inputs), last
+def _replayed(each: Pass) -> Result:
+    form, given = each.form, each.form.given(each.tensors)
+    outputs, *last = replay(form.cell, _flat(given), form.timing)
+    return _like(outputs, given.inputs), last
 
 
-def _as_operator(over: Pass) -> Result:
-    cell, given, timing, keep, _ = over
-    outputs, *last, _ = run_operator(*_flat(given), *timing, cell.key, keep)
+def _as_operator(each: Pass) -> Result:
+    form, given = each.form, each.form.given(each.tensors)
+    outputs, *last, _ = run_operator(*_flat(given), *form.timing, form.cell.key, form.keep)
     return _like(outputs, given.inputs), last
 
 
@@ -105,8 +95,8 @@ def run_operator(
 ) -> list[Tensor]:
     """Outputs, each field of the last state, and what is kept for the backward."""
     given, timing = Given(inputs, states, fresh, parameters).contiguous(), Timing(offsets, active, cleared)
-    (made,) = forward([Pass(compiled_by_key(key), given, timing, keep)])
-    return [made.outputs, *made.last, made.kept]
+    (made,) = forward([pass_over(compiled_by_key(key), given, timing, keep)])
+    return [made.outputs, *made.last, inputs.new_empty(0) if made.kept is None else made.kept]
 
 
 @run_operator.register_fake
@@ -147,9 +137,11 @@ def run_backward_operator(
 ) -> list[Tensor]:
     """The gradients of the inputs, the states, the fresh states, the trained parameters."""
     given, timing = Given(inputs, states, fresh, parameters).contiguous(), Timing(offsets, active, cleared)
-    over, made = Pass(compiled_by_key(key), given, timing, keep), Made(outputs, [], kept)
-    (found,) = backward([Pulled(over, made, pull, pulls, to_inputs, True)])
-    return [found.inputs, *found.states, *found.fresh, *_own(found.trained)]  # pyright: ignore - no state is None
+    form, tensors, *_ = pass_over(compiled_by_key(key), given, timing, keep)
+    (found,) = backward([Pulled(form, tensors, outputs, kept, pull, pulls, to_inputs, True)])
+    trained = [found[form.parameters + i] for i in form.cell.recording.trained]
+    first = found[0] if to_inputs else inputs.new_empty(0)
+    return [first, *found[1 : form.parameters], *_own(trained)]  # pyright: ignore - all but the inputs' are wanted
 
 
 @run_backward_operator.register_fake
@@ -189,130 +181,103 @@ def _own(trained: Sequence[Tensor]) -> list[Tensor]:
 # gradients
 
 
-class _Form(NamedTuple):
-    """What was run, without the numbers. sizes: fields of the state, and of the fresh one if there are resets;
-    parameters. The others as in ``Asked``."""
-
-    sizes: tuple[int, int, int]
-    cell: Compiled
-    timing: Timing
-    keep: str
-    project_again: Callable[[], Tensor] | None
-
-    def given(self, tensors: Sequence[Tensor], at: int = 0) -> Given:
-        """Tensors from a position on in their places."""
-        states, fresh, parameters = self.sizes
-        middle, last = at + 1 + states, at + 1 + states + fresh
-        return Given(tensors[at], tensors[at + 1 : middle], tensors[middle:last], tensors[last : last + parameters])
-
-    def over(self, given: Given) -> Pass:
-        """The pass over such numbers."""
-        return Pass(self.cell, given, self.timing, self.keep)
-
-
-def _form(asked: Asked) -> _Form:
-    (cell, given, timing, keep, _), project_again = asked
-    return _Form((len(given.states), len(given.fresh), len(given.parameters)), cell, timing, keep, project_again)
-
-
-def _listed(given: Given) -> list[Tensor]:
-    return [given.inputs, *given.states, *given.fresh, *given.parameters]
-
-
 class _Recurrence(torch.autograd.Function):
     """``forward`` and ``backward`` without the overhead of operators. The tensors are those of the passes, in order."""
 
     @staticmethod
-    def forward(ctx: Any, asked: Sequence[Asked], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, passes: Sequence[Pass], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        made = forward([each.over for each in asked])
-        _save(ctx, [_form(each) for each in asked], tensors, made, ctx.needs_input_grad[1:])
-        return tuple([tensor for each in made for tensor in (each.outputs, *each.last)])
+        made = forward(passes)
+        _save(ctx, passes, tensors, made, ctx.needs_input_grad[1:])
+        results = []
+        for outputs, last, _ in made:
+            results += outputs, *last
+        return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         found = _differentiable_gradients(ctx, grads) if torch.is_grad_enabled() else _gradients(ctx, grads)
-        return None, *[gradient for each in found for gradient in each]
+        return None, *found
 
 
 def _setup_context(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     given, states, fresh, parameters, *timing, key, keep = inputs
     numbers = Given(given, states, fresh, parameters)
-    asked = Asked(Pass(compiled_by_key(key), numbers, Timing(*timing), keep))
+    over = pass_over(compiled_by_key(key), numbers, Timing(*timing), keep)
     made = Made(output[0], [], output[-1])
-    _save(ctx, [_form(asked)], _listed(numbers), [made], [ctx.needs_input_grad[0], *[True] * len(states)])
+    _save(ctx, [over], over.tensors, [made], [ctx.needs_input_grad[0], *[True] * len(states)])
 
 
 def _backward(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
-    (found,) = _gradients(ctx, grads)
-    left = iter(found)
-    parts = [list(islice(left, size)) for size in (1, *ctx.forms[0].sizes)]
-    return parts[0][0], *parts[1:], None, None, None, None, None
+    found = ctx.forms[0].given(_gradients(ctx, grads))
+    return *found, None, None, None, None, None
 
 
-def _save(ctx: Any, forms: list[_Form], tensors: Sequence[Tensor], made: Sequence[Made], needs: Sequence[bool]) -> None:
-    ctx.forms, ctx.wanted, saved, at = forms, [], list(tensors), 0
-    for form in forms:
-        ctx.wanted.append((needs[at], any(needs[at + 1 : at + 1 + form.sizes[0]])))
+def _save(
+    ctx: Any, passes: Sequence[Pass], tensors: Sequence[Tensor], made: Sequence[Made], needs: Sequence[bool]
+) -> None:
+    ctx.forms, ctx.project_again, ctx.wanted = [], [], []
+    saved, kept, at = list(tensors), [], 0
+    for (form, _, _, project_again), (outputs, _, more) in zip(passes, made, strict=True):
+        ctx.forms.append(form)
+        ctx.project_again.append(project_again)
+        ctx.wanted.append((needs[at], True in needs[at + 1 : at + 1 + form.fields]))
         # Projected inputs that the backward has no use for need not stay: they can be made again
-        if form.project_again is not None and "input" not in form.cell.needed(form.keep):
+        if project_again is not None and "input" not in form.cell.needed(form.keep):
             saved[at] = saved[at].new_empty(0)
-        at += 1 + sum(form.sizes)
-    ctx.save_for_backward(*saved, *[tensor for each in made for tensor in (each.outputs, each.kept)])
+        kept += outputs, more
+        at += form.tensors
+    ctx.save_for_backward(*saved, *kept)
 
 
-def _saved(ctx: Any) -> list[tuple[Given, Made]]:
-    saved = ctx.saved_tensors
-    given, at = [], 0
-    for form in ctx.forms:
-        given.append(form.given(saved, at))
-        at += 1 + sum(form.sizes)
-    return [(numbers, Made(saved[at + 2 * i], [], saved[at + 2 * i + 1])) for i, numbers in enumerate(given)]
-
-
-def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
-    """Of each pass: of the inputs, the states, the fresh states, the parameters."""
-    pulled, at = [], 0
-    for form, (given, made), wanted in zip(ctx.forms, _saved(ctx), ctx.wanted, strict=True):
-        pull, end = grads[at], at + 1 + form.sizes[0]
-        pull = torch.zeros_like(made.outputs) if pull is None else pull
-        pulled.append(Pulled(form.over(given), made, pull, grads[at + 1 : end], *wanted))
-        at = end
-    found = [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled)
-    return [_in_their_places(each, gradients) for each, gradients in zip(pulled, found, strict=True)]
+def _gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Of all tensors of the passes."""
+    saved, pulled, at, result = ctx.saved_tensors, [], 0, 0
+    made = len(saved) - 2 * len(ctx.forms)
+    for form, wanted in zip(ctx.forms, ctx.wanted, strict=True):
+        outputs, kept = saved[made : made + 2]
+        pull, end = grads[result], result + 1 + form.fields
+        pull = torch.zeros_like(outputs) if pull is None else pull
+        tensors = saved[at : at + form.tensors]
+        pulled.append(Pulled(form, tensors, outputs, kept, pull, grads[result + 1 : end], *wanted))
+        at, made, result = at + form.tensors, made + 2, end
+    found = []
+    for gradients in [_backward_as_operator(each) for each in pulled] if recording_operators() else backward(pulled):
+        found += gradients
+    return found
 
 
 def _backward_as_operator(pulled: Pulled) -> Gradients:
-    (cell, given, timing, keep, _), made, pull, pulls, to_inputs, _ = pulled
+    form, tensors, outputs, kept, pull, pulls, to_inputs, _ = pulled
+    given, cell = form.given(tensors), form.cell
     known = [torch.zeros_like(s) if p is None else p for p, s in zip(pulls, given.states, strict=True)]
-    left = iter(run_backward_operator(pull, known, made.outputs, made.kept, *given, *timing, cell.key, keep, to_inputs))
-    of_inputs = next(left)
-    return Gradients(of_inputs, list(islice(left, len(given.states))), list(islice(left, len(given.fresh))), list(left))
-
-
-def _in_their_places(pulled: Pulled, found: Gradients) -> list[Tensor | None]:
-    trained: list[Tensor | None] = [None] * len(pulled.forward.given.parameters)
-    for position, gradient in zip(pulled.forward.cell.recording.trained, found.trained, strict=True):
-        trained[position] = gradient
-    return [found.inputs if pulled.to_inputs else None, *found.states, *found.fresh, *trained]
+    kept = pull.new_empty(0) if kept is None else kept
+    first, *found = run_backward_operator(
+        pull, known, outputs, kept, *given, *form.timing, cell.key, form.keep, to_inputs
+    )
+    parameters: Gradients = [None] * len(given.parameters)
+    for position, gradient in zip(cell.recording.trained, found[form.fields + form.resets :], strict=True):
+        parameters[position] = gradient
+    return [first if to_inputs else None, *found[: form.fields + form.resets], *parameters]
 
 
 @without_autocast
-def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[list[Tensor | None]]:
+def _differentiable_gradients(ctx: Any, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
     """The same with a graph of their own (``create_graph=True``), by the reference."""
-    pulls, results, leaves = iter(grads), [], []
-    for form, (given, made) in zip(ctx.forms, _saved(ctx), strict=True):
-        if form.project_again is not None:
-            given = given._replace(inputs=form.project_again())
+    saved, pulls, at, results, leaves = list(ctx.saved_tensors), iter(grads), 0, [], []
+    for form, project_again in zip(ctx.forms, ctx.project_again, strict=True):
+        if project_again is not None:
+            saved[at] = project_again()
         # Views, so that a parameter on which the inputs depend too is not given that part of its gradient twice
-        leaves.append([tensor.view_as(tensor) for tensor in _listed(given)])
-        again = _flat(form.given(leaves[-1]))
-        outputs, *last = replay(form.cell, again, form.timing)
-        results += list(zip((_like(outputs, made.outputs), *last), islice(pulls, 1 + form.sizes[0]), strict=True))
+        own = [tensor.view_as(tensor) for tensor in saved[at : at + form.tensors]]
+        outputs, *last = replay(form.cell, _flat(form.given(own)), form.timing)
+        results += list(zip((_like(outputs, own[0]), *last), islice(pulls, 1 + form.fields), strict=True))
+        leaves += own
+        at += form.tensors
     made, pulled = zip(*[(r, g) for r, g in results if g is not None and r.requires_grad], strict=True)
-    wanted = [leaf for group in leaves for leaf in group if leaf.requires_grad]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(torch.autograd.grad(made, wanted, pulled, create_graph=True, allow_unused=True))
-    return [[next(found) if leaf.requires_grad else None for leaf in group] for group in leaves]
+    return [next(found) if leaf.requires_grad else None for leaf in leaves]
 
 
 run_operator.register_autograd(_backward, setup_context=_setup_context)

@@ -5,7 +5,8 @@ Several passes, the two directions of a layer, are done side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,13 @@ from torch import Tensor
 from echoic.engine.buffers import BUFFERS, numbers_from
 from echoic.engine.compiled import Compiled
 from echoic.engine.execute import Launch, launch
-from echoic.engine.frames import again_frame, backward_frame, forward_frame
+from echoic.engine.frames import Frame, again_frame, backward_frame, forward_frame
 from echoic.engine.layout import Timing
 from echoic.engine.precision import without_autocast
 
 
 class Given(NamedTuple):
-    """What is run, all but the parameters contiguous.
+    """What is run, all but the parameters contiguous; a pass has these tensors in one list.
 
     inputs: [N, I] packed, or [B, T, I] where no row is shorter than another, in memory step by step: the same rows.
         They are what the cell's ``project`` makes of the inputs where that is no part of its program.
@@ -46,159 +47,246 @@ def step_by_step(inputs: Tensor) -> Tensor:
     return inputs.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-class Made(NamedTuple):
-    """What a forward pass gives.
+class Form:
+    """A cell over a batch of sequences, without the numbers: what calls that are alike have in common.
 
-    outputs: [N, O], or [B, T, O] for such inputs and in memory like them. last: [B, W] each field of the last state.
-    kept: what the backward needs besides, states and gates, in one piece of memory.
+    Tensors that a pass is given, and gradients of them, are in the order of ``Given``.
+
+    Args:
+        cell: what makes one step. timing: when which rows are run.
+        keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+        dtype: of all numbers. shape: of the inputs but for their width, [N] or [B, T]. batch: B.
+
+    Attributes:
+        fields: of the state. resets: fresh ones of a reset. parameters: where they begin. tensors: all of them.
     """
 
-    outputs: Tensor
-    last: list[Tensor]
-    kept: Tensor
+    def __init__(
+        self, cell: Compiled, timing: Timing, keep: str, dtype: torch.dtype, shape: torch.Size, batch: int
+    ) -> None:
+        self.cell, self.timing, self.keep, self.dtype = cell, timing, keep, dtype
+        self.shape, self.batch = shape, batch
+        self.fields = len(cell.fields)
+        self.resets = 0 if timing.cleared is None else self.fields
+        self.parameters = 1 + self.fields + self.resets
+        self.tensors = self.parameters + len(cell.recording.parameters)
 
+    def given(self, tensors: Sequence[Tensor]) -> Given:
+        """The tensors of a pass in their places."""
+        states, fresh, parameters = 1 + self.fields, self.parameters, self.tensors
+        return Given(tensors[0], tensors[1:states], tensors[states:fresh], tensors[fresh:parameters])
 
-class Gradients(NamedTuple):
-    """What a backward pass gives.
-
-    inputs: of the inputs' shape; empty if not asked for. states, fresh: of each field [B, W], None if not asked for.
-    trained: of the recording's trained parameters.
-    """
-
-    inputs: Tensor
-    states: Sequence[Tensor | None]
-    fresh: list[Tensor]
-    trained: list[Tensor]
+    @cached_property
+    def run(self) -> _Run:
+        """What the engine is given in each of these calls."""
+        return _Run(self)
 
 
 class Pass(NamedTuple):
     """A cell over a batch of sequences.
 
-    cell: what makes one step. given: what is run. timing: when which rows are run.
-    keep: for the backward: "nothing", "gates" (all it needs) or "states" (it computes the gates again).
+    form: all but the numbers; it keeps "nothing" where no gradient is wanted. tensors: the numbers.
     known: the outputs, where the pass was run before and only "gates" are lacking; else None. Of a cell whose output is
         a field of the state the steps then no longer wait for each other's matmuls.
+    project_again: makes the inputs anew with their graph, for gradients of gradients, where they are projected ones
+        that need not be kept; else None.
     """
 
-    cell: Compiled
-    given: Given
-    timing: Timing
-    keep: str
+    form: Form
+    tensors: list[Tensor]
     known: Tensor | None = None
+    project_again: Callable[[], Tensor] | None = None
+
+
+def pass_over(
+    cell: Compiled,
+    given: Given,
+    timing: Timing,
+    keep: str,
+    known: Tensor | None = None,
+    project_again: Callable[[], Tensor] | None = None,
+) -> Pass:
+    """A pass with a form of its own; the arguments as those of ``Form`` and ``Pass``."""
+    inputs, states, fresh, parameters = given
+    form = Form(cell, timing, keep, inputs.dtype, inputs.shape[:-1], states[0].shape[0])
+    return Pass(form, [inputs, *states, *fresh, *parameters], known, project_again)
+
+
+class Made(NamedTuple):
+    """What a forward pass gives.
+
+    outputs: [N, O], or [B, T, O] for such inputs and in memory like them. last: [B, W] each field of the last state.
+    kept: what the backward needs besides, states and gates, in one piece of memory; None where that is nothing.
+    """
+
+    outputs: Tensor
+    last: Sequence[Tensor]
+    kept: Tensor | None
 
 
 class Pulled(NamedTuple):
     """A pass and the gradients that come back to it.
 
-    forward, made: the pass and what it gave; of ``made`` the last state is not looked at, and the given inputs only
-        where the backward needs them.
+    form, tensors: of the pass, the inputs only where the backward needs them. outputs, kept: what it gave.
     pull: of the outputs. pulls: of each field of the last state, None for zeros.
     to_inputs, to_states: whether the gradients of the inputs, of the states before the first step are wanted.
     """
 
-    forward: Pass
-    made: Made
+    form: Form
+    tensors: Sequence[Tensor]
+    outputs: Tensor
+    kept: Tensor | None
     pull: Tensor
     pulls: Sequence[Tensor | None]
     to_inputs: bool
     to_states: bool
 
 
+Gradients = list[Tensor | None]  # of a pass's tensors in their order; None where they are not wanted or there are none
+
+
 def forward(passes: Sequence[Pass]) -> list[Made]:
     """Run cells."""
-    prepared = [_prepared(each) for each in passes]
-    launch([run for _, run in prepared])
-    return [made for made, _ in prepared]
+    made, launches = [], []
+    for form, tensors, known, _ in passes:
+        one, run = form.run.forward(tensors, known)
+        made.append(one)
+        launches.append(run)
+    launch(launches)
+    return made
 
 
 @without_autocast
 def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
-    prepared = [_prepared_backward(each) for each in passes]
-    launch([run for *_, run in prepared])
-    for (cell, given, *_), (gradients, sums, _) in zip([each.forward for each in passes], prepared, strict=True):
-        through = cell.handed_through
-        made = cell.recording.epilogue.forward(*given.parameters, *sums) if through is None else ()
-        trained = made if through is None else [sums[which] for which in through]
-        gradients.trained.extend([gradient.contiguous() for gradient in trained])
-    return [gradients for gradients, _, _ in prepared]
+    found, launches = [], []
+    for each in passes:
+        *one, run = each.form.run.backward(each)
+        found.append(one)
+        launches.append(run)
+    launch(launches)
+    for each, (gradients, sums) in zip(passes, found, strict=True):
+        gradients += each.form.run.trained(each, sums)
+    return [gradients for gradients, _ in found]
 
 
-def _prepared(each: Pass) -> tuple[Made, Launch]:
-    cell, (inputs, states, fresh, parameters), timing, keep, known = each
-    shape, batch = inputs.shape[:-1], states[0].shape[0]
-    rows = shape.numel()
-    if known is None or cell.aliased is None:
-        frame, before = forward_frame(cell, keep, inputs.dtype), []
-        outputs = _empty(inputs, shape, cell.output_width)
-    else:
-        frame, outputs = again_frame(cell, inputs.dtype), known
-        before = [_before(outputs, states[cell.aliased], fresh[cell.aliased] if fresh else None, timing)]
-    operands = frame.prologue.operands(parameters)
-    whole = len(shape) > 1  # else some rows may take no step, and keep their state
-    last = [torch.empty_like(state) if whole else state.clone() for state in states]
-    kept = numbers_from(BUFFERS, inputs, rows * frame.width)
-    arrays = [*timing, inputs, outputs, kept, *states, *_of_each(fresh, states), *last, *before, *operands.addresses]
-    sizes = (timing.active.shape[0], batch, rows)
-    run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
-    return Made(outputs, last, kept), run
+class _Run:
+    """What the engine is given for passes of a form."""
+
+    def __init__(self, form: Form) -> None:
+        self._cell, self._timing, self._keep, self._dtype = form.cell, form.timing, form.keep, form.dtype
+        self._shape, self._rows = form.shape, form.shape.numel()
+        self._whole = len(form.shape) > 1  # else some rows may take no step, and keep their state
+        self._sizes = (form.timing.active.shape[0], form.batch, self._rows)
+        self._states, self._parameters = 1 + form.fields, form.parameters
+        self._no_field = [None] * form.fields
+        self._not_fresh = self._no_field if form.resets == 0 else []
+        self._frame = forward_frame(form.cell, form.keep, form.dtype)
+        self._outputs = self._rows_of(form.cell.output_width)
+        self._backs: dict[bool, _Back] = {}  # by whether they go on to the inputs
+
+    def forward(self, tensors: Sequence[Tensor], known: Tensor | None) -> tuple[Made, Launch]:
+        """What a pass will give, and the run that makes it."""
+        inputs, before = tensors[0], ()
+        if known is None or self._cell.aliased is None:
+            frame, outputs = self._frame, inputs.new_empty_strided(*self._outputs)
+        else:
+            frame, outputs = again_frame(self._cell, self._dtype), known
+            before = (self._before(outputs, tensors, self._cell.aliased),)
+        last = [torch.empty_like(state) if self._whole else state.clone() for state in tensors[1 : self._states]]
+        kept = numbers_from(BUFFERS, inputs, self._rows * frame.width) if frame.width else None
+        operands, strides, alive = frame.prologue.operands(tensors[self._parameters :])
+        arrays = [*self._timing, inputs, outputs, kept, *tensors[1 : self._parameters], *self._not_fresh,
+                  *last, *before, *operands]  # fmt: skip
+        return Made(outputs, last, kept), (frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive)
+
+    def backward(self, pulled: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
+        """The gradients of all but the parameters; the sums of which these are made; the run that fills them."""
+        _, tensors, outputs, kept, pull, pulls, to_inputs, to_states = pulled
+        whole, back = self._whole, self._back(to_inputs)
+        frame = back.frame
+        pull = pull.transpose(0, 1).contiguous() if whole else pull.contiguous()
+        pulls = [None if part is None else part.contiguous() for part in pulls]
+        of_inputs = pull.new_empty_strided(*self._of_inputs) if to_inputs else None
+        first, fresh = self._no_field, self._not_fresh
+        if to_states:  # rows of no step hand their gradient through
+            first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
+                     for s, p in zip(tensors[1 : self._states], pulls, strict=True)]  # fmt: skip
+        if not fresh:
+            fresh = [torch.zeros_like(part) for part in tensors[self._states : self._parameters]]
+        make = pull.new_empty if self._rows else pull.new_zeros
+        sums = [make(shape) for shape in back.sums]
+        scratch = BUFFERS.take(self._rows * frame.width * pull.itemsize)
+        operands, strides, alive = frame.prologue.operands(tensors[self._parameters :])
+        arrays = [*self._timing, tensors[0], outputs, kept, *tensors[1 : self._parameters], *self._not_fresh,
+                  pull, of_inputs, scratch, *pulls, *first, *fresh, *operands, *sums]  # fmt: skip
+        found = [of_inputs, *first, *fresh] if self._not_fresh is not fresh else [of_inputs, *first]
+        return found, sums, (frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive)
+
+    def trained(self, pulled: Pulled, sums: list[Tensor]) -> Gradients:
+        """The gradients of the parameters."""
+        return self._back(pulled.to_inputs).trained(pulled.tensors[self._parameters :], sums)
+
+    def _back(self, to_inputs: bool) -> _Back:
+        back = self._backs.get(to_inputs)
+        if back is None:
+            frame = backward_frame(self._cell, self._keep, self._dtype, to_inputs)
+            back = self._backs[to_inputs] = _Back(self._cell, frame)
+        return back
+
+    def _before(self, outputs: Tensor, tensors: Sequence[Tensor], field: int) -> Tensor:
+        """[N, O] rows of a field of the state before each step, which after it are outputs [N, O] or [B, T, O]."""
+        offsets, active, cleared = self._timing
+        outputs = outputs.transpose(0, 1).flatten(0, 1) if self._whole else outputs
+        step = torch.arange(len(active)).repeat_interleave(active)
+        rank = torch.arange(len(step)) - (active.cumsum(0) - active)[step]
+        rows, begins = offsets[step] + rank, int(active[:1].sum())
+        found = torch.empty_like(outputs)
+        found[rows[:begins]] = tensors[1 + field][:begins]
+        found[rows[begins:]] = outputs[offsets[step[begins:] - 1] + rank[begins:]]
+        if cleared is not None:
+            anew = cleared[rows].bool()
+            found[rows[anew]] = tensors[self._states + field][rank[anew]]
+        return found
+
+    @cached_property
+    def _of_inputs(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return self._rows_of(self._cell.input_width)
+
+    def _rows_of(self, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes and strides of rows of such a width, for [B, T] in memory step by step.
+
+        A transpose would be a view, whose numbers nobody may change in place once it comes out of an autograd function.
+        """
+        sizes = (*self._shape, width)
+        return sizes, (width, sizes[0] * width, 1) if self._whole else (width, 1)
 
 
-def _before(outputs: Tensor, first: Tensor, fresh: Tensor | None, timing: Timing) -> Tensor:
-    """[N, O] rows of a state before each step, where they are the outputs [N, O] or [B, T, O] of the step before it.
+class _Back:
+    """What a backward makes of its sums.
 
-    first, fresh: [B, O] the state before the first step, and that which a reset gives.
+    Attributes:
+        frame: the run that fills them. sums: their shapes.
     """
-    offsets, active, cleared = timing
-    outputs = outputs if outputs.dim() == 2 else outputs.transpose(0, 1).flatten(0, 1)
-    step = torch.arange(len(active)).repeat_interleave(active)
-    rank = torch.arange(len(step)) - (active.cumsum(0) - active)[step]
-    rows, begins = offsets[step] + rank, int(active[:1].sum())
-    found = torch.empty_like(outputs)
-    found[rows[:begins]] = first[:begins]
-    found[rows[begins:]] = outputs[offsets[step[begins:] - 1] + rank[begins:]]
-    if cleared is not None and fresh is not None:
-        anew = cleared[rows].bool()
-        found[rows[anew]] = fresh[rank[anew]]
-    return found
 
+    def __init__(self, cell: Compiled, frame: Frame) -> None:
+        self.frame, self._recording = frame, cell.recording
+        self.sums = [shape for shape, _ in frame.sums]
+        self._turned = [which for which, (_, turned) in enumerate(frame.sums) if turned]
+        # Of each parameter which sum its gradient is, if any; None where the epilogue makes something of the sums
+        self._places: list[int | None] | None = None
+        if cell.handed_through is not None:
+            which = dict(zip(self._recording.trained, cell.handed_through, strict=True))
+            self._places = [which.get(position) for position in range(len(self._recording.parameters))]
 
-def _empty(like: Tensor, shape: torch.Size, width: int) -> Tensor:
-    """Rows of such a width for those of a shape, [N] or [B, T] and then in memory step by step.
-
-    A transpose would be a view, whose numbers nobody may change in place once it comes out of an autograd function.
-    """
-    if len(shape) == 1:
-        return like.new_empty(*shape, width)
-    return like.new_empty_strided((*shape, width), (width, shape[0] * width, 1))
-
-
-def _of_each(parts: Sequence[Tensor], fields: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Something of each field, if it is there."""
-    return parts or [None] * len(fields)
-
-
-def _prepared_backward(each: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
-    """The gradients, without the trained ones; what these are made of; the run that fills them."""
-    (cell, (inputs, states, fresh, parameters), timing, keep, _), made, pull, pulls, to_inputs, to_states = each
-    shape, batch = pull.shape[:-1], states[0].shape[0]
-    pull = pull.contiguous() if len(shape) == 1 else pull.transpose(0, 1).contiguous()
-    rows, whole = shape.numel(), len(shape) > 1
-    frame = backward_frame(cell, keep, pull.dtype, to_inputs)
-    operands = frame.prologue.operands(parameters)
-    pulls = [None if part is None else part.contiguous() for part in pulls]
-    of_inputs = _empty(pull, shape, cell.input_width) if to_inputs else pull.new_empty(0)
-    first = [None] * len(states)
-    if to_states:  # rows of no step hand their gradient through
-        first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
-                 for s, p in zip(states, pulls, strict=True)]  # fmt: skip
-    freshened = [torch.zeros_like(part) for part in fresh]
-    make = pull.new_empty if rows else pull.new_zeros
-    sums = [make(*shape) for shape, _ in frame.sums]
-    scratch = BUFFERS.take(rows * frame.width * pull.itemsize)
-    arrays = [*timing, inputs, made.outputs, made.kept, *states, *_of_each(fresh, states), pull, of_inputs, scratch,
-              *pulls, *first, *_of_each(freshened, states), *operands.addresses, *sums]  # fmt: skip
-    sizes = (timing.active.shape[0], batch, rows)
-    run = Launch(frame.native(operands.strides), sizes, arrays, rows * frame.kernel.work, operands.alive)
-    recorded = [part.t() if turned else part for part, (_, turned) in zip(sums, frame.sums, strict=True)]
-    return Gradients(of_inputs, first, freshened, []), recorded, run
+    def trained(self, parameters: Sequence[Tensor], sums: list[Tensor]) -> Gradients:
+        """The gradients of the parameters."""
+        for which in self._turned:
+            sums[which] = sums[which].t()
+        if self._places is not None:
+            return [None if which is None else sums[which].contiguous() for which in self._places]
+        found: Gradients = [None] * len(parameters)
+        made = self._recording.epilogue.forward(*parameters, *sums)
+        for position, gradient in zip(self._recording.trained, made, strict=True):
+            found[position] = gradient.contiguous()
+        return found

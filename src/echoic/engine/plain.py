@@ -8,7 +8,7 @@ as that goes the usual way (``Native``), which also says what is wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 from weakref import finalize
 
@@ -20,56 +20,94 @@ from echoic.engine.call import Direction
 from echoic.engine.compiled import Compiled, compiled, effective_tensors, options_with_parts, with_products
 from echoic.engine.layout import dense_timing
 from echoic.engine.onlookers import recording_operators, transforming
-from echoic.engine.operators import Asked, run_unobserved
-from echoic.engine.passes import Given, Pass, step_by_step
+from echoic.engine.operators import run_unobserved
+from echoic.engine.passes import Form, Pass, step_by_step
 from echoic.engine.precision import products
 from echoic.engine.record import recording
 
+_About = tuple[torch.dtype, torch.Size, bool, bool]
+_about = attrgetter("dtype", "shape", "is_cpu", "requires_grad")
+
 
 class Known:
-    """What a cell was when its program was looked up.
+    """What a cell was when its program was looked up, and what was settled since for calls of it.
 
     Attributes:
-        step: its program. dtype: of all numbers. kind: of its state.
+        step: its program. kind: of its state.
     """
 
     def __init__(self, cell: Cell, step: Compiled, dtype: torch.dtype) -> None:
         with torch.enable_grad():
             start = cell.initial_state(1)
-        self.step, self.dtype, self.kind = step, dtype, type(start)
+        self.step, self._dtype, self.kind = step, dtype, type(start)
         self._attributes = _attributes(cell)
         # Zeros that depend on nothing are made once for each size of a batch; nobody writes to them
         constant = not any(part.requires_grad or part.any() for part in start) and next(cell.buffers(), None) is None
         self._zeros: dict[int, Sequence[Tensor] | None] | None = {} if constant else None
+        self._parameters: list[_About] = []  # of the last call, and whether any is trained
+        self._trained = False
+        self._forms: dict[tuple[int, int, bool, str], Form] = {}
 
     def holds(self, cell: Cell, dtype: torch.dtype) -> bool:
         """Whether the cell is as it was, its parameters apart."""
         attributes = _attributes(cell)
         same = len(attributes) == len(self._attributes) and all(map(is_, attributes, self._attributes))
-        return same and dtype is self.dtype
+        return same and dtype is self._dtype
 
-    def own_state(self, cell: Cell, batch: int) -> Sequence[Tensor] | None:
+    def over(self, direction: Direction, inputs: Tensor, keep: str) -> Pass | None:
+        """The pass over inputs [B, T, I] if it is plain. It keeps nothing where no gradient is wanted."""
+        cell, state, fresh, reverse = direction
+        batch, steps, _ = inputs.shape
+        state = fresh if state is None else state
+        state = self._own_state(cell, batch) if state is None else self._taken(state, batch)
+        parameters = effective_tensors(cell, self.step.recording.parameters)
+        about = list(map(_about, parameters))
+        if state is None or (about != self._parameters and not self._fit(about)):
+            return None
+        if keep != "nothing" and not (self._trained or inputs.requires_grad or any(s.requires_grad for s in state)):
+            keep = "nothing"
+        which = (batch, steps, reverse, keep)
+        return Pass(self._forms.get(which) or self._settled(*which), [inputs, *state, *parameters])
+
+    def _own_state(self, cell: Cell, batch: int) -> Sequence[Tensor] | None:
         """The cell's own state before the first step, where the engine takes it as it is."""
         if self._zeros is None:
-            return self.taken(cell.initial_state(batch), batch)
+            return self._taken(cell.initial_state(batch), batch)
         state = self._zeros.get(batch)
         if state is None:
             if len(self._zeros) >= 16:
                 self._zeros.clear()
             with torch.inference_mode(False):  # for calls with gradients, too
-                state = self._zeros[batch] = self.taken(cell.initial_state(batch), batch)
+                state = self._zeros[batch] = self._taken(cell.initial_state(batch), batch)
         return state
 
-    def taken(self, state: Sequence[Tensor], batch: int) -> Sequence[Tensor] | None:
+    def _taken(self, state: Sequence[Tensor], batch: int) -> Sequence[Tensor] | None:
         """A state if the engine takes it as it is, else None."""
         if len(state) != len(self.step.widths):
             return None
         for part, width in zip(state, self.step.widths, strict=True):
-            if part.dtype is not self.dtype or part.shape != (batch, width):
+            if part.dtype is not self._dtype or part.shape != (batch, width):
                 return None
             if not (part.is_contiguous() and part.is_cpu):
                 return None
         return state
+
+    def _fit(self, parameters: list[_About]) -> bool:
+        """Whether parameters are such as the program was made for."""
+        for (dtype, found, is_cpu, _), shape in zip(parameters, self.step.recording.shapes, strict=True):
+            if dtype is not self._dtype or found != shape or not is_cpu:
+                return False
+        self._trained = any(requires_grad for *_, requires_grad in parameters)
+        self._parameters = parameters
+        return True
+
+    def _settled(self, batch: int, steps: int, reverse: bool, keep: str) -> Form:
+        if len(self._forms) >= 64:
+            self._forms.clear()
+        timing, shape = dense_timing(steps, batch, reverse), torch.Size((batch, steps))
+        form = Form(self.step, timing, keep, self._dtype, shape, batch)
+        self._forms[batch, steps, reverse, keep] = form
+        return form
 
 
 def _attributes(module: nn.Module) -> list[Any]:
@@ -95,24 +133,21 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
     if type(inputs) is not Tensor or not inputs.is_cpu or torch.is_autocast_enabled("cpu"):
         return None
     dtype, multiplied = inputs.dtype, products(inputs)
-    found = []
-    for each in directions:
-        known = _known_of(each.cell, dtype, multiplied)
-        if known is None:
-            return None
-        found.append(known)
-    if not _lies_step_by_step(inputs):
-        inputs = step_by_step(inputs)
     if not torch.is_grad_enabled():
         keep = "nothing"
-    asked, kinds = [], []
-    for known, each in zip(found, directions, strict=True):
-        over = _over(known, each, inputs, keep)
-        if over is None:
+    passes, kinds = [], []
+    for each in directions:
+        known = _known_of(each.cell, dtype, multiplied)
+        over = None if known is None else known.over(each, inputs, keep)
+        if known is None or over is None:
             return None
-        asked.append(Asked(over))
+        passes.append(over)
         kinds.append(known.kind)
-    return [(outputs, kind(*last)) for kind, (outputs, last) in zip(kinds, run_unobserved(asked), strict=True)]
+    if not _lies_step_by_step(inputs):
+        inputs = step_by_step(inputs)  # once for both directions
+        for over in passes:
+            over.tensors[0] = inputs
+    return [(outputs, kind(*last)) for kind, (outputs, last) in zip(kinds, run_unobserved(passes), strict=True)]
 
 
 def _lies_step_by_step(inputs: Tensor) -> bool:
@@ -121,24 +156,6 @@ def _lies_step_by_step(inputs: Tensor) -> bool:
     return (
         (by_column == 1 or width == 1) and (by_row == width or batch == 1) and (by_step == batch * width or steps == 1)
     )
-
-
-def _over(known: Known, direction: Direction, inputs: Tensor, keep: str) -> Pass | None:
-    """The pass over inputs [B, T, I], which keeps nothing where no gradient is wanted; None where it is not plain."""
-    cell, state, fresh, reverse = direction
-    step, dtype = known.step, known.dtype
-    batch, steps, _ = inputs.shape
-    state = fresh if state is None else state
-    state = known.own_state(cell, batch) if state is None else known.taken(state, batch)
-    if state is None:
-        return None
-    parameters = effective_tensors(cell, step.recording.parameters)
-    for parameter, shape in zip(parameters, step.recording.shapes, strict=True):
-        if parameter.dtype is not dtype or parameter.shape != shape or not parameter.is_cpu:
-            return None
-    if keep != "nothing" and not any(tensor.requires_grad for tensor in (*parameters, inputs, *state)):
-        keep = "nothing"
-    return Pass(step, Given(inputs, state, [], parameters), dense_timing(steps, batch, reverse), keep)
 
 
 def _known_of(cell: Cell, dtype: torch.dtype, multiplied: int) -> Known | None:

@@ -98,30 +98,26 @@ class Recurrent(nn.Module):
         Returns:
             Outputs [B, T, output_size], zero past each row's length, and the states at each row's own end.
         """
-        layers = self.layers()
-        if inputs.dim() != 3 or inputs.shape[2] != layers[0][0].input_size:
+        cells, together = self._cells(), self.directions
+        if inputs.dim() != 3 or inputs.shape[2] != cells[0].input_size:
             raise OptionError(f"inputs: found shape {list(inputs.shape)}, expected [B, T, {self.input_size}].")
-        if state is not None and len(state) != len(self.cells):
-            raise OptionError(
-                f"state: found {len(state)} states, expected {len(self.cells)}, one per layer and direction."
-            )
+        if state is not None and len(state) != len(cells):
+            raise OptionError(f"state: found {len(state)} states, expected {len(cells)}, one per layer and direction.")
         # A cell's own state is made where it is needed
         fresh = None if self.initial is None else self.initial_states(inputs.shape[0])
-        ends: list[Any] = []
-        values = inputs
-        for depth, layer in enumerate(layers):
-            if depth and self.between is not None:
+        values, ends, options = inputs, [], (self.backend, self.memory)
+        for first in range(0, len(cells), together):
+            if first and self.between is not None:
                 values = self.between(values)
-            entering = self.norms[depth - 1](values) if depth and self.norms is not None else values
-            first = len(ends)
+            entering = self.norms[first // together - 1](values) if first and self.norms is not None else values
             directions = [
-                Direction(cell, state and state[first + i], fresh and fresh[first + i], i == 1)
-                for i, cell in enumerate(layer)
+                Direction(cells[i], state and state[i], fresh and fresh[i], i > first)
+                for i in range(first, first + together)
             ]
-            options = (self.backend, self.memory)
-            found = unroll_together(directions, entering, lengths=lengths, reset=reset, options=options)
-            parts = [outputs for outputs, _ in found]
-            ends += [end for _, end in found]
+            parts = []
+            for outputs, end in unroll_together(directions, entering, lengths=lengths, reset=reset, options=options):
+                parts.append(outputs)
+                ends.append(end)
             outputs = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
             values = _sum(values, outputs, lengths) if self.residual and values.shape == outputs.shape else outputs
         return values, tuple(ends)
