@@ -161,13 +161,14 @@ def backward(passes: Sequence[Pulled]) -> list[Gradients]:
     """The gradients of ``forward``."""
     found, launches = [], []
     for each in passes:
-        *one, run = each.form.run.backward(each)
-        found.append(one)
+        gradients, back, sums, run = each.form.run.backward(each)
+        found.append((gradients, back, sums))
         launches.append(run)
     launch(launches)
-    for each, (gradients, sums) in zip(passes, found, strict=True):
-        gradients += each.form.run.trained(each, sums)
-    return [gradients for gradients, _ in found]
+    return [
+        gradients + back.trained(each.tensors[each.form.parameters :], sums)
+        for each, (gradients, back, sums) in zip(passes, found, strict=True)
+    ]
 
 
 class _Run:
@@ -180,7 +181,7 @@ class _Run:
         self._sizes = (form.timing.active.shape[0], form.batch, self._rows)
         self._states, self._parameters = 1 + form.fields, form.parameters
         self._no_field = [None] * form.fields
-        self._not_fresh = self._no_field if form.resets == 0 else []
+        self._not_fresh = [] if form.resets else self._no_field  # for places of fresh states
         self._frame = forward_frame(form.cell, form.keep, form.dtype)
         self._outputs = self._rows_of(form.cell.output_width)
         self._backs: dict[bool, _Back] = {}  # by whether they go on to the inputs
@@ -198,40 +199,34 @@ class _Run:
         operands, strides, alive = frame.prologue.operands(tensors[self._parameters :])
         arrays = [*self._timing, inputs, outputs, kept, *tensors[1 : self._parameters], *self._not_fresh,
                   *last, *before, *operands]  # fmt: skip
-        return Made(outputs, last, kept), (frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive)
+        run = frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive
+        return Made(outputs, last, kept), run
 
-    def backward(self, pulled: Pulled) -> tuple[Gradients, list[Tensor], Launch]:
-        """The gradients of all but the parameters; the sums of which these are made; the run that fills them."""
+    def backward(self, pulled: Pulled) -> tuple[Gradients, _Back, list[Tensor], Launch]:
+        """The gradients of all but the parameters; what makes these of sums; the sums; the run that fills all of it."""
         _, tensors, outputs, kept, pull, pulls, to_inputs, to_states = pulled
-        whole, back = self._whole, self._back(to_inputs)
+        whole, back = self._whole, self._backs.get(to_inputs) or self._back(to_inputs)
         frame = back.frame
         pull = pull.transpose(0, 1).contiguous() if whole else pull.contiguous()
         pulls = [None if part is None else part.contiguous() for part in pulls]
         of_inputs = pull.new_empty_strided(*self._of_inputs) if to_inputs else None
-        first, fresh = self._no_field, self._not_fresh
+        first = self._no_field
         if to_states:  # rows of no step hand their gradient through
             first = [torch.empty_like(s) if whole else torch.zeros_like(s) if p is None else p.clone()
                      for s, p in zip(tensors[1 : self._states], pulls, strict=True)]  # fmt: skip
-        if not fresh:
-            fresh = [torch.zeros_like(part) for part in tensors[self._states : self._parameters]]
+        fresh = [torch.zeros_like(part) for part in tensors[self._states : self._parameters]]
         make = pull.new_empty if self._rows else pull.new_zeros
         sums = [make(shape) for shape in back.sums]
         scratch = BUFFERS.take(self._rows * frame.width * pull.itemsize)
         operands, strides, alive = frame.prologue.operands(tensors[self._parameters :])
         arrays = [*self._timing, tensors[0], outputs, kept, *tensors[1 : self._parameters], *self._not_fresh,
-                  pull, of_inputs, scratch, *pulls, *first, *fresh, *operands, *sums]  # fmt: skip
-        found = [of_inputs, *first, *fresh] if self._not_fresh is not fresh else [of_inputs, *first]
-        return found, sums, (frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive)
-
-    def trained(self, pulled: Pulled, sums: list[Tensor]) -> Gradients:
-        """The gradients of the parameters."""
-        return self._back(pulled.to_inputs).trained(pulled.tensors[self._parameters :], sums)
+                  pull, of_inputs, scratch, *pulls, *first, *fresh, *self._not_fresh, *operands, *sums]  # fmt: skip
+        run = frame.native(strides), self._sizes, self._rows * frame.work, arrays, alive
+        return [of_inputs, *first, *fresh], back, sums, run
 
     def _back(self, to_inputs: bool) -> _Back:
-        back = self._backs.get(to_inputs)
-        if back is None:
-            frame = backward_frame(self._cell, self._keep, self._dtype, to_inputs)
-            back = self._backs[to_inputs] = _Back(self._cell, frame)
+        frame = backward_frame(self._cell, self._keep, self._dtype, to_inputs)
+        self._backs[to_inputs] = back = _Back(self._cell, frame)
         return back
 
     def _before(self, outputs: Tensor, tensors: Sequence[Tensor], field: int) -> Tensor:

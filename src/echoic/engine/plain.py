@@ -57,12 +57,12 @@ class Known:
     def over(self, direction: Direction, inputs: Tensor, keep: str) -> Pass | None:
         """The pass over inputs [B, T, I] if it is plain. It keeps nothing where no gradient is wanted."""
         cell, state, fresh, reverse = direction
-        batch, steps, _ = inputs.shape
+        batch, steps, width = inputs.shape
         state = fresh if state is None else state
         state = self._own_state(cell, batch) if state is None else self._taken(state, batch)
         parameters = effective_tensors(cell, self.step.recording.parameters)
         about = list(map(_about, parameters))
-        if state is None or (about != self._parameters and not self._fit(about)):
+        if state is None or width != self.step.input_width or (about != self._parameters and not self._fit(about)):
             return None
         if keep != "nothing" and not (self._trained or inputs.requires_grad or any(s.requires_grad for s in state)):
             keep = "nothing"
@@ -130,7 +130,7 @@ def run(directions: Sequence[Direction], inputs: Tensor, keep: str) -> list[tupl
     """
     if recording_operators() or transforming() or recording() is not None or observing() or inputs.numel() == 0:
         return None
-    if type(inputs) is not Tensor or not inputs.is_cpu or torch.is_autocast_enabled("cpu"):
+    if type(inputs) is not Tensor or inputs.dim() != 3 or not inputs.is_cpu or torch.is_autocast_enabled("cpu"):
         return None
     dtype, multiplied = inputs.dtype, products(inputs)
     if not torch.is_grad_enabled():

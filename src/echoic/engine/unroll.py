@@ -61,14 +61,14 @@ def unroll_together(
     Raises:
         OptionError: shapes that do not fit. BackendError: a backend asked for by name that cannot run this.
     """
-    memory = options[1]
-    for direction in directions:
-        _check(direction.cell, inputs, memory)
-    batch, steps = inputs.shape[:2]
     if lengths is None and reset is None:
         results = _plainly(directions, inputs, options)
         if results is not None:
             return results
+    memory = options[1]
+    for direction in directions:
+        _check(direction.cell, inputs, memory)
+    batch, steps = inputs.shape[:2]
     if lengths is not None:
         lengths = _checked_lengths(lengths, batch, steps, inputs.device)
     if reset is not None:
@@ -99,7 +99,8 @@ def _plainly(
     backend, memory = options
     if not native_first(backend) or (memory == "checkpoint" and torch.is_grad_enabled()):
         return None
-    return plain.run(directions, inputs, KEEP.get(memory, "gates"))
+    keep = "gates" if memory == "checkpoint" else KEEP.get(memory)
+    return None if keep is None else plain.run(directions, inputs, keep)
 
 
 def _run(
