@@ -53,6 +53,13 @@ const Kernels<T>& kernels_for(const Plan& plan, int64_t rows = 1, int64_t all = 
 // Whether large products of a plan are made of digits.
 inline bool makes_digits(const Plan& plan) { return plan.type == ECHOIC_FLOAT32 && instruction_set().of_digits != nullptr; }
 
+// Rows of a step from which on tiles take its matrices. Digits of many numbers are faster from fewer rows on: such weights come
+// from afar, and digits are three quarters of them.
+inline int64_t rows_for_tiles(const Plan& plan, int64_t depth) {
+    constexpr int64_t kDepthForFewRows = 512;
+    return makes_digits(plan) && depth >= kDepthForFewRows ? kRowsForParts / 2 : kRowsForParts;
+}
+
 // For sums over so many rows: the fastest, and those that take all numbers, of blocks and panels as large.
 template <class T>
 struct KernelsForSums {
@@ -76,6 +83,7 @@ template <class T>
 struct Matrices {
     const Kernels<T>& kernels;
     const Packed<T>*packed, *few;
+    int64_t few_rows;  // steps of fewer rows take those of few
 };
 
 // Panels that so many columns are packed in.

@@ -39,11 +39,13 @@ class Execution {
 // Whether threads share the columns of every row rather than the rows. They meet after every stage, which pays where
 // there are too few rows for all threads, or few for weights that no core keeps: each reads its own part alone. With
 // more rows it was measured to be no faster, whatever the cache.
-bool splits_columns(const echoic_run& run, size_t weight_bytes, bool of_digits) {
-    constexpr size_t kWorthMeeting = 128 << 10, kMoreThanCoresKeep = 2 << 20;
+// early: tiles take few rows of a step, but are not much faster with a thread's share of them.
+bool splits_columns(const echoic_run& run, size_t weight_bytes, bool of_digits, bool early) {
+    constexpr size_t kWorthMeeting = 128 << 10, kWorthTiles = 1 << 20, kMoreThanCoresKeep = 2 << 20;
     const int64_t few = of_digits ? 11 : 16;  // digits take three bytes of a weight, and are fast from few rows on
     if (run.threads == 1) return false;
     return (weight_bytes >= kWorthMeeting && run.batch < 2 * run.threads) ||
+           (early && weight_bytes >= kWorthTiles && run.batch <= 5 * run.threads) ||
            (weight_bytes >= kMoreThanCoresKeep && run.batch <= few * run.threads);
 }
 
@@ -70,7 +72,7 @@ class ExecutionOf final : public Execution {
         }
         // Then threads do not meet in a step at all
         if (weight_bytes == 0 && units_of(plan, run, kernels.panel) > 0) weight_bytes = other_bytes;
-        const bool shared = splits_columns(run, weight_bytes, makes_digits(plan)), alone = shared && held_up();
+        const bool shared = splits_columns(run, weight_bytes, makes_digits(plan), weights_.takes_few_rows()), alone = shared && held_up();
         weights_.make_room(memory.packed);
         ranges_.make_room(memory.ranges);
         meeting_.emplace(alone ? 1 : run.threads);

@@ -68,7 +68,7 @@ class SessionOf final : public Session {
         char* carried = by_columns_ ? carried_.at_least(Worker<T>::carried_bytes(plan_, run_, Ranks{})) : nullptr;
         for (int i = 0; i < threads_; ++i) {
             Arena& arena = arenas_[size_t(i)];
-            const Matrices<T> matrices{kernels_, packed_matrices_.data(), packed_matrices_.data()};
+            const Matrices<T> matrices{kernels_, packed_matrices_.data(), packed_matrices_.data(), 0};
             if (threads_ > 1 && by_columns_)
                 workers_.emplace_back(plan_, run_, matrices, nullptr, carried, arena);
             else

@@ -21,6 +21,9 @@ class Weights {
  public:
     Weights(const Plan& plan, const echoic_run& run) : plan_(plan), run_(run), kernels_(kernels_for<T>(plan)) {
         for (size_t m = 0; m < run.matrix_count; ++m) packed_.push_back({run.matrices[m].packed, &kernels_});
+        for (size_t s = plan.phase(Phase::within).first; s < plan.phase(Phase::within).last; ++s)
+            if (const Stage& stage = plan.stages[s]; stage.kind == Stage::matmul)
+                few_rows_ = std::max(few_rows_, rows_for_tiles(plan, plan.matrix_rows[size_t(stage.matrix)]));
         for (const Phase phase : {Phase::ahead, Phase::behind, Phase::within})  // where there are several, the last one counts
             for (size_t s = plan.phase(phase).first; s < plan.phase(phase).last; ++s)
                 if (const Stage& stage = plan.stages[s]; stage.kind == Stage::matmul && to_pack(size_t(stage.matrix)))
@@ -65,7 +68,10 @@ class Weights {
         }
     }
 
-    Matrices<T> taken() const { return {kernels_, packed_.data(), few_.empty() ? packed_.data() : few_.data()}; }
+    // Whether tiles take fewer rows of a step than they mostly do.
+    bool takes_few_rows() const { return few_rows_ > 0 && few_rows_ < kRowsForParts; }
+
+    Matrices<T> taken() const { return {kernels_, packed_.data(), few_.empty() ? packed_.data() : few_.data(), few_rows_}; }
 
  private:
     struct Room {
@@ -91,7 +97,7 @@ class Weights {
             chosen = &kernels_for<T>(plan_, all / run_.steps, all, depth, columns);
         } else {
             int64_t many = 0, rows = 0;  // steps of many rows, and their rows: there are never more later
-            for (; many < run_.steps && run_.active[many] >= kRowsForParts; ++many) rows += run_.active[many];
+            for (; many < run_.steps && run_.active[many] >= few_rows_; ++many) rows += run_.active[many];
             chosen = &kernels_for<T>(plan_, kRowsForParts, rows, depth, columns);
             if (chosen == &kernels_ || run_.steps - many < kStepsForPacking) return;
             few_.resize(packed_.size());
@@ -111,6 +117,7 @@ class Weights {
     const Plan& plan_;
     const echoic_run& run_;
     const Kernels<T>& kernels_;
+    int64_t few_rows_ = 0;  // steps of fewer rows go without tiles
     std::vector<Packed<T>> packed_, few_;
     std::vector<Room> rooms_;
 };

@@ -284,7 +284,7 @@ class Worker {
         for (size_t p = 0; p < size_t(plan_.outside); ++p) stages_.view(p) = view_of(run_.ports[p], step, clears);
         place_wide(step, chunk);
         const PhaseOf& within = plan_.phase(Phase::within);
-        stages_.take(run_.active[step] < kRowsForParts ? matrices_.few : matrices_.packed);
+        stages_.take(run_.active[step] < matrices_.few_rows ? matrices_.few : matrices_.packed);
         const bool by_units = meeting_ != nullptr && waits_.has_value();
         if (!by_units)
             run(within, rows);

@@ -9,23 +9,26 @@ import torch
 from tests.tolerances import TOLERANCES, assert_same
 from torch import Tensor, nn
 
-from echoic.cells import LSTM, Cell, Elman
+from echoic.cells import GRU, LSTM, Cell, Elman
 from echoic.layers import Recurrent
 
 UNITS, BATCH, STEPS = 128, 32, 16
 
 
-def results(layer: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+def results(layer: nn.Module, inputs: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
     """Outputs, and the gradients of the parameters."""
-    outputs, _ = layer(inputs)
+    outputs, _ = layer(inputs, lengths=lengths)
     gradients = torch.autograd.grad(outputs.sin().sum(), list(layer.parameters()))
     names = [name.rpartition(".")[2] for name, _ in layer.named_parameters()]
     return {"outputs": outputs.detach(), **dict(zip(names, gradients, strict=True))}
 
 
-def natively_and_in_double(cell: Cell, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def natively_and_in_double(
+    cell: Cell, inputs: Tensor, lengths: Tensor | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     exact = Recurrent(copy.deepcopy(cell).double(), backend="reference")
-    return results(Recurrent(cell, backend="native"), inputs), results(exact, inputs.double())
+    native = Recurrent(cell, backend="native")
+    return results(native, inputs, lengths), results(exact, inputs.double(), lengths)
 
 
 @pytest.mark.parametrize("kind", [LSTM, Elman])
@@ -60,3 +63,21 @@ def test_an_outlier_for_which_gradients_vanish() -> None:
     inputs[4, 7] = 1e6 * (1 + torch.rand(UNITS))
     found, exact = natively_and_in_double(Elman(UNITS, UNITS), inputs)
     assert_same(found, exact, TOLERANCES[torch.float32])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("units", [UNITS, 4 * UNITS])
+@pytest.mark.parametrize("kind", [LSTM, GRU, Elman])
+def test_steps_of_fewer_and_fewer_rows(kind: type[Cell], units: int, threads: int) -> None:
+    """Matmuls of few rows are made in another way; how few depends on the units."""
+    torch.manual_seed(4)
+    lengths = torch.arange(18, 0, -1) + torch.tensor([20] * 5 + [2] * 13)  # 18 rows, 5 from the fifteenth step on
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        cell, inputs = kind(32, units), torch.randn(18, int(lengths.max()), 32)
+        for some in (slice(None), slice(0, 9)):
+            found, exact = natively_and_in_double(cell, inputs[some], lengths[some])
+            assert_same(found, exact, TOLERANCES[torch.float32])
+    finally:
+        torch.set_num_threads(before)

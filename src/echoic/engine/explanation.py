@@ -46,7 +46,8 @@ def _products(multiplied: int, by_tiles: bool) -> list[str]:
     """What autocast, the precision of matmuls and a processor's tiles change."""
     if multiplied == FLOAT32:
         autocast = ["in float32, whatever autocast asks for"] if torch.is_autocast_enabled("cpu") else []
-        digits = "from 16 rows on, matmuls of 128 by 128 numbers and more multiply whole numbers of 24 bits"
+        rows = "from 16 rows on (8 of 512 numbers)"
+        digits = f"{rows}, matmuls of 128 by 128 numbers and more multiply whole numbers of 24 bits"
         return [*autocast, digits] if by_tiles else autocast
     return ["matmuls multiply " + ("bfloat16 numbers" if multiplied == BFLOAT16 else "sums of two bfloat16 numbers")]
 
