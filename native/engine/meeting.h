@@ -18,9 +18,9 @@ inline void pause_briefly() {
 
 class Meeting {
    public:
-    // At most so many members; the first waits so long for the others to come.
+    // At most so many members, and no more than 16; the first waits so long for the others to come.
     explicit Meeting(int most, std::chrono::microseconds patience = std::chrono::microseconds(200))
-        : most_(most), patience_(patience) {}
+        : most_(most < kMost ? most : kMost), patience_(patience) {}
 
     // The number of this member, from 0, once it is known who takes part; -1 for one that came too late.
     int join() {
@@ -38,24 +38,23 @@ class Meeting {
     int members() const { return members_.load(std::memory_order_relaxed); }
 
     // Returns when every member has called it as often as this one. What they wrote before can be read after.
-    void wait() {
+    void wait(int member) {
         if (members() == 1) return;
-        const unsigned round = round_.load(std::memory_order_relaxed);
-        if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == members()) {
-            waiting_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
-        } else if (wait_while([&] { return round_.load(std::memory_order_acquire) == round; })) {
-            held_up_.fetch_add(1, std::memory_order_relaxed);
-        }
+        const unsigned mine = rounds_[member].number.load(std::memory_order_relaxed) + 1;
+        rounds_[member].number.store(mine, std::memory_order_release);
+        bool took_long = false;
+        for (int other = 0; other < members(); ++other)  // who goes on alone has seen all of them come
+            took_long |= wait_while([&] { return int(rounds_[other].number.load(std::memory_order_acquire) - mine) < 0; });
+        if (took_long) held_up_.fetch_add(1, std::memory_order_relaxed);
     }
 
     // Like wait, at the end of a step; false for a member that is not needed any more. The first always is.
     bool wait_or_leave(int member) {
         if (members() == 1) return true;
-        const unsigned after = round_.load(std::memory_order_relaxed) + 1;
+        const unsigned after = rounds_[member].number.load(std::memory_order_relaxed) + 1;
         if (member == 0 && held_up_.load(std::memory_order_relaxed) >= kHeldUp)
             last_round_.store(after, std::memory_order_relaxed);
-        wait();
+        wait(member);
         // The number, not a flag: a slow member may look when the first has gone a round further
         if (last_round_.load(std::memory_order_relaxed) != after) return true;
         if (member == 0) members_.store(1, std::memory_order_relaxed);
@@ -66,6 +65,12 @@ class Meeting {
     bool broken() const { return last_round_.load(std::memory_order_relaxed) != 0; }
 
    private:
+    // Of a member: how often it came to a meeting. Each has a line of memory of its own, which it writes and the others read: a
+    // counter that all add to would go from core to core before the last one, and its answer back.
+    struct alignas(64) Round {
+        std::atomic<unsigned> number{0};
+    };
+    static constexpr int kMost = 16;      // each looks at all the others
     static constexpr int kPauses = 2000;  // before the processor is given to whoever else wants it
     static constexpr std::chrono::microseconds kLong{250};  // more than one stage takes longer than another: a lost turn
     static constexpr int kHeldUp = 2;     // times that it took so long before the first goes on alone
@@ -96,8 +101,7 @@ class Meeting {
     std::atomic<int> members_{0};  // 0 until then
     std::atomic<unsigned> last_round_{0};  // that all take part in; 0: none yet
     std::atomic<int> held_up_{0};
-    alignas(64) std::atomic<int> waiting_{0};
-    alignas(64) std::atomic<unsigned> round_{0};
+    Round rounds_[kMost];
 };
 
 }  // namespace echoic

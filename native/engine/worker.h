@@ -92,7 +92,7 @@ class Worker {
     }
 
     void meet() {
-        if (meeting_ != nullptr) meeting_->wait();
+        if (meeting_ != nullptr) meeting_->wait(int(part_));
         met_ = true;
     }
 

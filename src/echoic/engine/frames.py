@@ -48,13 +48,8 @@ class Frame:
         sums: Sequence[tuple[tuple[int, ...], bool]],
         lay_out: Callable[[Strides], engine.Frame],
     ) -> None:
-        self.prologue, self.width, self.sums, self.work, self._lay_out = (
-            prologue,
-            width,
-            tuple(sums),
-            kernel.work,
-            lay_out,
-        )
+        self.work, self.prologue, self.width, self.sums = kernel.work, prologue, width, tuple(sums)
+        self._lay_out = lay_out
         self._native: dict[Strides, engine.Frame] = {}
 
     def native(self, strides: Strides) -> engine.Frame:
